@@ -1,0 +1,30 @@
+# Reads one experiment, checks it, and names what it makes. Which experiment: configs/config.yaml or --config experiment=NAME.
+from bupo.experiment.plan import plan_or_exit
+
+
+configfile: "configs/config.yaml"
+
+
+PLAN = plan_or_exit(config)
+
+
+pathvars:
+    results=PLAN.folder,
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/entropy.smk"
+include: "rules/tracking.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report/index.html",
+        "<results>/summary.json",
+        "<results>/tracked",

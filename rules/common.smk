@@ -1,0 +1,27 @@
+# What all rules share: the shape of every wildcard, and how a killed run goes on.
+import sys
+from pathlib import Path
+
+from bupo.experiment.watch import Watch
+
+
+wildcard_constraints:
+    set=r"[a-z0-9_]+",
+    model=r"[A-Za-z0-9_.]+",
+    prompt=r"[a-z]+",
+    benchmark=r"[a-z0-9_]+",
+    cell=r"[A-Za-z0-9_.+-]+",
+    seed=r"\d+",
+
+
+# The interpreter that runs Snakemake runs the stages, whether or not its environment is activated.
+shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+
+logger.addHandler(
+    Watch(PLAN.name, PLAN.experiment.expected_seconds, workflow.cores or 1)
+)
+
+
+# One process at a time runs an experiment; dry runs and jobs, which read this file too, hold nothing.
+onstart:
+    PLAN.hold()

@@ -1,0 +1,18 @@
+# Models: built and warmed up here, or a file that names a pinned revision or a path.
+
+
+rule model:
+    input:
+        spec="<results>/spec/models/{model}.yaml",
+    output:
+        "<results>/models/{model}/model.json",
+    log:
+        "<results>/logs/models/{model}.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "model: {wildcards.model}"
+    shell:
+        "python -m bupo.models prepare --spec {input.spec:q} --out {params.folder:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,49 @@
+# One verl run per cell and seed. Checkpoints and metrics are no outputs: Snakemake would delete them when a job fails.
+
+
+localrules:
+    configure,
+
+
+rule configure:
+    input:
+        spec="<results>/spec/runs/{model}/{cell}/seed{seed}.yaml",
+        model="<results>/models/{model}/model.json",
+        boundary=lambda wildcards: PLAN.boundary(wildcards.model, wildcards.cell),
+    output:
+        "<results>/runs/{model}/{cell}/seed{seed}/config.yaml",
+    log:
+        "<results>/logs/runs/{model}/{cell}/seed{seed}.configure.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        boundary=lambda wildcards, input: (
+            f"--boundary {input.boundary}" if input.boundary else ""
+        ),
+    message:
+        "training: configuration of {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
+    shell:
+        "python -m bupo.experiment configure --spec {input.spec:q} --model {input.model:q} {params.boundary}"
+        " --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule train:
+    input:
+        config="<results>/runs/{model}/{cell}/seed{seed}/config.yaml",
+        model="<results>/models/{model}/model.json",
+        problems=lambda wildcards: PLAN.train_table(wildcards.model, wildcards.cell),
+        # the runs' addresses may be written anew when a cell is added; that trains nothing again
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        "<results>/runs/{model}/{cell}/seed{seed}/done.json",
+    log:
+        "<results>/logs/runs/{model}/{cell}/seed{seed}.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "training: {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
+    shell:
+        "python -m bupo.training --config {input.config:q} --out {params.folder:q} --tracking {input.tracking:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,95 @@
+import pytest
+
+from bupo.errors import UserError
+from bupo.experiment.cells import cells_of
+from bupo.experiment.schema import Experiment
+from bupo.validation import validated
+
+NEEDS = {"grpo": set(), "bupo": {"layer", "iterative_steps"}, "intergrpo": {"layer"}}
+
+
+def experiment(grid, **changes):
+    values = {
+        "description": "a test",
+        "models": {"train": ["a", "b"], "analyse": ["a"]},
+        "data": {"train": ["math"], "benchmarks": ["aime24"]},
+        "analysis": {"settings": "demo", "problems": "aime24"},
+        "training": {"engine": "cpu", "steps": 10},
+        "evaluation": {"settings": "demo"},
+        "auto_layer": {"fallback": 3},
+        "grid": grid,
+        **changes,
+    }
+    return validated(Experiment, values, "e.yaml")
+
+
+def cells(grid, **changes):
+    return cells_of(experiment(grid, **changes), {"a": 6, "b": 12}, NEEDS, "e.yaml")
+
+
+def test_a_block_is_the_product_of_its_axes():
+    grid = [
+        {"method": "grpo", "model": "a", "seed": [1, 2]},
+        {"method": "bupo", "model": "a", "layer": ["auto", 5], "iterative_steps": [2, 4]},
+    ]
+    assert [cell.run for cell in cells(grid)] == [
+        "a/grpo/seed1",
+        "a/grpo/seed2",
+        "a/bupo-kauto-s2/seed1",
+        "a/bupo-kauto-s4/seed1",
+        "a/bupo-k5-s2/seed1",
+        "a/bupo-k5-s4/seed1",
+    ]
+
+
+def test_without_a_model_axis_every_trained_model_is_meant():
+    assert [cell.model for cell in cells([{"method": "grpo"}])] == ["a", "b"]
+
+
+def test_a_learning_rate_and_a_named_set_are_in_the_name():
+    grid = [{"method": "grpo", "model": "a", "learning_rate": 1e-6, "train_set": "math"}]
+    assert [cell.name for cell in cells(grid)] == ["grpo-lr1e-06-math"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "sentence"),
+    [
+        ([{"method": "grpo", "model": "a"}] * 2, "grid.1 makes the cell a/grpo/seed1 that grid.0 makes already"),
+        ([{"method": "bupo", "model": "a", "layer": [3, 3], "iterative_steps": 1}], "named once"),
+        ([{"method": "bupo", "model": "a", "layer": 7, "iterative_steps": 1}], "layer = 7 is out of range; a has layers 1 to 6"),
+        ([{"method": "bupo", "model": "a", "layer": 2}], "grid.0.iterative_steps is missing"),
+        ([{"method": "grpo", "model": "a", "layer": 2}], "grid.0.layer = 2 has no meaning for the method grpo"),
+        ([{"method": "bupo", "model": "a", "layer": 2, "iterative_steps": 11}], "more than training.steps = 10"),
+        ([{"method": "bupo", "model": "b", "layer": "auto", "iterative_steps": 1}], "add it to models.analyse"),
+        ([{"method": "dpo"}], "grid.0.method = 'dpo' is not known; it should be one of grpo, bupo, intergrpo"),
+        ([{"method": "grpo", "model": "c"}], "grid.0.model = 'c' is not known; it should be one of a, b"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_grid_is_one_sentence(grid, sentence):
+    with pytest.raises(UserError) as error:
+        cells(grid)
+    assert str(error.value).startswith("e.yaml: ") and sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"stepz": 3}, "stepz is not a known key; known here are: description, seed, models"),
+        ({"training": {"engine": "cpu", "steps": 0}}, "training.steps = 0: input should be greater than 0"),
+        ({"training": {"engine": "cpu", "step": 1}}, "is not a known key; known here are: engine, steps, overrides"),
+        ({"data": {"train": ["math"]}}, "data.benchmarks is missing"),
+        ({"grid": [{"method": "bupo", "layer": 0, "iterative_steps": 1}]}, "grid.0.layer"),
+        ({"grid": []}, "grid = []"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_is_one_sentence(changes, sentence):
+    with pytest.raises(UserError) as error:
+        experiment([{"method": "grpo"}], **changes) if "grid" not in changes else experiment(**changes)
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_several_training_sets_must_be_named_in_the_grid():
+    data = {"train": ["math", "deepscaler"], "benchmarks": ["aime24"]}
+    with pytest.raises(UserError, match=r"grid.0.train_set is missing.*math, deepscaler"):
+        cells([{"method": "grpo"}], data=data)

@@ -1,0 +1,20 @@
+"""The one kind of error that a user is meant to read."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake in the user's input, told in one sentence.
+
+    The sentence names the file, the key, the value that was given and what would be right.
+    """
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command line's ``main``; a `UserError` becomes one line on stderr and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,40 @@
+"""``python -m bupo.experiment``: check an experiment, or write one cell's configuration."""
+
+import argparse
+from pathlib import Path
+
+from bupo.errors import run_command
+
+
+def main() -> None:
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(prog="python -m bupo.experiment", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    check = commands.add_parser("check", help="validate an experiment and print its cells; writes nothing")
+    check.add_argument("name", help="a file of configs/experiment/, without its ending")
+    check.add_argument("overrides", nargs="*", help="changes to it by dotted key, as in training.steps=20")
+    check.add_argument("--configs", type=Path, default=Path("configs"))
+
+    configure = commands.add_parser("configure", help="compose one cell's complete verl configuration")
+    configure.add_argument("--spec", type=Path, required=True, help="the cell's spec file")
+    configure.add_argument("--model", type=Path, required=True, help="model.json of the cell's model")
+    configure.add_argument("--boundary", type=Path, help="boundary.json, where the cell's layer is auto")
+    configure.add_argument("--configs", type=Path, default=Path("configs"))
+    configure.add_argument("--out", type=Path, required=True, help="the config.yaml to write")
+
+    args = parser.parse_args()
+    if args.command == "check":
+        from bupo.experiment.resolve import plan_of
+
+        plan = plan_of(args.name, args.overrides, args.configs)
+        for cell in plan.cells:
+            print(cell.run)
+    else:
+        from bupo.experiment.configure import configure as write
+
+        write(args.spec, args.model, args.boundary, args.configs, args.out)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,78 @@
+"""One cell's complete configuration: the layer resolved, every verl key written out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bupo.errors import UserError
+from bupo.experiment.compose import compose_cell
+from bupo.files import read_json, read_yaml, to_yaml, write_text_if_changed
+
+
+def cell_overrides(
+    spec: Mapping[str, Any], layer: int | None, model_path: str
+) -> tuple[list[str], dict[str, Any]]:
+    """Hydra overrides and values that turn ``configs/cell.yaml`` into one cell's configuration.
+
+    Args:
+        spec: the cell's spec file.
+        layer: the resolved k, counted from 1; None without an internal policy.
+        model_path: where the model is loaded from.
+    """
+    overrides = [f"algorithm={spec['method']}", f"engine={spec['engine']}", *spec["overrides"]]
+    values: dict[str, Any] = {
+        "bupo.model": spec["model"],
+        "bupo.cell": spec["cell"],
+        "bupo.seed": spec["seed"],
+        "bupo.layers": spec["layers"],
+        "actor_rollout_ref.model.path": model_path,
+        "data.train_files": [spec["train_file"]],
+        "data.val_files": list(spec["benchmark_files"]),
+        "trainer.total_training_steps": spec["steps"],
+    }
+    if layer is not None:
+        values["bupo.layer"] = layer
+    if spec["iterative_steps"] is not None:
+        values["bupo.iterative_steps"] = spec["iterative_steps"]
+    if spec["learning_rate"] is not None:
+        values["actor_rollout_ref.actor.optim.lr"] = spec["learning_rate"]
+    return overrides, values
+
+
+def resolve_layer(spec: Mapping[str, Any], boundary: Path | None) -> tuple[int | None, dict[str, Any] | None]:
+    """The layer a cell trains first, counted from 1, and what it rests on.
+
+    ``auto`` is the measured boundary layer (the last layer whose FFN raises the entropy; paper, EIC pattern),
+    or the experiment's stated fallback where the measurement is unclear.
+
+    Raises:
+        UserError: ``auto`` without a boundary file.
+    """
+    if spec["layer"] != "auto":
+        return spec["layer"], None
+    if boundary is None:
+        raise UserError(
+            f"the cell {spec['cell']} has layer = 'auto'; --boundary should name a boundary.json."
+        )
+    found = read_json(boundary)
+    clear = found["status"] == "clear"
+    evidence = {
+        "requested": "auto",
+        "status": found["status"],
+        "boundary_layer": found["boundary_layer"],
+        "fallback": spec["fallback"],
+        "reason": found["reason"],
+        "file": str(boundary),
+    }
+    return (found["boundary_layer"] if clear else spec["fallback"]), evidence
+
+
+def configure(spec_file: Path, model_file: Path, boundary: Path | None, configs: Path, out: Path) -> None:
+    """Write the configuration of one cell; its hash is the run's identity."""
+    spec, model = read_yaml(spec_file), read_json(model_file)
+    layer, evidence = resolve_layer(spec, boundary)
+    overrides, values = cell_overrides(spec, layer, model["path"])
+    values["bupo.layer_evidence"] = evidence
+    values["bupo.model_sha256"] = model["sha256"]
+    config = compose_cell(configs, overrides, values, where=str(spec_file))
+    write_text_if_changed(out, to_yaml(config))

@@ -1,0 +1,136 @@
+"""What an experiment makes: its files, cells and the specs that each stage reads."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bupo.data.config import DataSet
+from bupo.errors import UserError
+from bupo.experiment.cells import Cell
+from bupo.experiment.schema import Experiment
+from bupo.files import exclusive
+from bupo.models.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One validated experiment and the paths of all that it makes, relative to the repository's root.
+
+    Attributes:
+        name: the experiment's name, which is its file's.
+        folder: ``<results>/<name>``.
+        mlflow_uri: the tracking address.
+        data_sets: every problem set that is prepared, by name.
+        models: every model that is prepared, by name.
+        cells: every training run.
+    """
+
+    name: str
+    folder: str
+    mlflow_uri: str
+    experiment: Experiment
+    data_sets: Mapping[str, DataSet]
+    models: Mapping[str, ModelConfig]
+    cells: tuple[Cell, ...]
+
+    @property
+    def train_sets(self) -> list[str]:
+        """Names of the training sets."""
+        return self.experiment.data.train
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks."""
+        return self.experiment.data.benchmarks
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of all problem sets."""
+        return list(self.data_sets)
+
+    @property
+    def analysis_set(self) -> str:
+        """Name of the problem set that the entropy analysis answers."""
+        return self.experiment.analysis.problems
+
+    @property
+    def evaluations(self) -> list[str]:
+        """``<model>/<cell>/seed<s>`` of all that is evaluated: each base model and each cell."""
+        bases = [f"{model}/base/seed0" for model in self.experiment.models.train]
+        return bases + [cell.run for cell in self.cells]
+
+    @property
+    def boundaries(self) -> list[str]:
+        """The boundary files of all models that are analysed."""
+        return [f"{self.folder}/entropy/{model}/boundary.json" for model in self.experiment.models.analyse]
+
+    @property
+    def dones(self) -> list[str]:
+        """The files that say that a cell is trained."""
+        return [f"{self.folder}/runs/{cell.run}/done.json" for cell in self.cells]
+
+    @property
+    def summaries(self) -> list[str]:
+        """The scores of everything on every benchmark."""
+        return [
+            f"{self.folder}/evaluation/{run}/{benchmark}/summary.json"
+            for run in self.evaluations
+            for benchmark in self.benchmarks
+        ]
+
+    def table(self, model: str, problems: str) -> str:
+        """A problem set with the prompts of a model."""
+        return f"{self.folder}/data/{self.models[model].prompt}/{problems}.parquet"
+
+    def train_table(self, model: str, name: str) -> str:
+        """The training problems of a cell."""
+        return self.table(model, self._cell(model, name).train_set)
+
+    def boundary(self, model: str, name: str) -> list[str]:
+        """The boundary file that a cell's layer hangs on, if it does."""
+        automatic = self._cell(model, name).layer == "auto"
+        return [f"{self.folder}/entropy/{model}/boundary.json"] if automatic else []
+
+    def trained(self, run: str) -> str:
+        """What must be there before a run can be evaluated: its training, or the base model."""
+        model, name, _ = run.split("/")
+        return (
+            f"{self.folder}/models/{model}/model.json"
+            if name == "base"
+            else f"{self.folder}/runs/{run}/done.json"
+        )
+
+    def hold(self) -> None:
+        """Hold the experiment until this process ends; the kernel frees it, however the process dies.
+
+        Raises:
+            UserError: another process is running it.
+        """
+        lock = exclusive(f"{self.folder}/.lock", wait=False)
+        try:
+            lock.__enter__()
+        except BlockingIOError:
+            raise UserError(
+                f"{self.folder}: another process is running the experiment {self.name}; wait for it."
+            ) from None
+        _HELD.append(lock)
+
+    def _cell(self, model: str, name: str) -> Cell:
+        return next(cell for cell in self.cells if cell.model == model and cell.name == name)
+
+
+_HELD: list[Any] = []
+
+
+def plan_or_exit(config: Mapping[str, Any]) -> Plan:
+    """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
+    from bupo.experiment.resolve import resolve
+
+    try:
+        return resolve(config, Path("configs"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)

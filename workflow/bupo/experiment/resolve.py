@@ -1,0 +1,166 @@
+"""From an experiment file to a plan, and to the spec files that the stages read.
+
+Each stage gets one spec file that holds all it needs, and is written anew only when its content changes: an
+edit of the experiment reruns the stages that it concerns, and a comment reruns none.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bupo.data.config import DataSet, DataSpec
+from bupo.errors import UserError
+from bupo.experiment.cells import cells_of
+from bupo.experiment.compose import compose_cell
+from bupo.experiment.groups import load_entry, load_models, load_sets, method_needs, names_in
+from bupo.experiment.plan import Plan
+from bupo.experiment.schema import Experiment
+from bupo.files import to_yaml, write_text_if_changed
+from bupo.validation import Strict, load_yaml, validated
+
+
+class _Config(Strict):
+    """configs/config.yaml with what the command line changed."""
+
+    experiment: str
+    overrides: list[str] = []
+    results: str = "results"
+    mlflow: str = ""
+
+
+def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
+    """Validate the experiment, write its resolved form and its specs where they changed, and return the plan.
+
+    Args:
+        config: ``experiment``, ``overrides``, ``results`` and ``mlflow``, as in configs/config.yaml.
+        configs: the project's ``configs/`` folder.
+
+    Raises:
+        UserError: any mistake in the experiment, before anything has run.
+    """
+    settings = validated(_Config, dict(config), configs / "config.yaml")
+    plan = plan_of(settings.experiment, settings.overrides, configs, settings.results, settings.mlflow)
+    _write(plan, configs)
+    return plan
+
+
+def plan_of(
+    name: str, overrides: list[str], configs: Path, results: str = "results", mlflow: str = ""
+) -> Plan:
+    """The validated plan of an experiment; writes nothing.
+
+    Raises:
+        UserError: any mistake in the experiment.
+    """
+    path = configs / "experiment" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(names_in(configs, "experiment"))
+        raise UserError(f"experiment = {name!r} is not known; {configs}/experiment/ has: {known}.")
+    where = str(path)
+    experiment = validated(Experiment, _overridden(load_yaml(path), overrides, where), where)
+    models = load_models(configs, experiment.models.train + experiment.models.analyse, f"{where}: models")
+    data = experiment.data
+    sets = load_sets(configs, [*data.train, *data.benchmarks, experiment.analysis.problems], f"{where}: data")
+    load_entry(configs, "analysis", experiment.analysis.settings, f"{where}: analysis.settings")
+    load_entry(configs, "evaluation", experiment.evaluation.settings, f"{where}: evaluation.settings")
+    load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
+    for key in data.limits:
+        if key not in sets:
+            raise UserError(
+                f"{where}: data.limits.{key} is not a set of this experiment ({', '.join(sets)})."
+            )
+    layers = {model: models[model].layers for model in models}
+    cells = cells_of(experiment, layers, method_needs(configs), where)
+    uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
+    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells))
+
+
+def _overridden(values: Any, overrides: list[str], where: str) -> Any:
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(values or {}), OmegaConf.from_dotlist(overrides))
+        return OmegaConf.to_container(merged)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{where}: the overrides {overrides} cannot be applied: {error}.") from None
+
+
+def _write(plan: Plan, configs: Path) -> None:
+    experiment, folder = plan.experiment, Path(plan.folder)
+    specs: dict[str, Any] = {}
+    for name, data_set in plan.data_sets.items():
+        specs[f"data/{name}"] = _data_spec(name, data_set, plan, configs).model_dump(mode="json")
+    for name, model in plan.models.items():
+        specs[f"models/{name}"] = {"model": model.model_dump(mode="json"), "seed": experiment.seed}
+    analysis = load_entry(configs, "analysis", experiment.analysis.settings, "analysis.settings")
+    for name in experiment.models.analyse:
+        specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed}
+    evaluation = load_entry(configs, "evaluation", experiment.evaluation.settings, "evaluation.settings")
+    specs["evaluation"] = {**evaluation, "seed": experiment.seed}
+    for cell in plan.cells:
+        specs[f"runs/{cell.run}"] = {
+            **cell.as_dict(),
+            "engine": experiment.training.engine,
+            "steps": experiment.training.steps,
+            "overrides": experiment.training.overrides,
+            "fallback": experiment.auto_layer.fallback if experiment.auto_layer else None,
+            "train_file": plan.train_table(cell.model, cell.name),
+            "benchmark_files": [plan.table(cell.model, name) for name in plan.benchmarks],
+            "layers": plan.models[cell.model].layers,
+        }
+    _check_overrides(plan, specs, configs)
+    for name, spec in specs.items():
+        write_text_if_changed(folder / "spec" / f"{name}.yaml", to_yaml(spec))
+    write_text_if_changed(folder / "experiment.yaml", to_yaml(_resolved(plan, analysis, evaluation)))
+
+
+def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataSpec:
+    data = plan.experiment.data
+    where = configs / "experiment" / f"{plan.name}.yaml"
+    try:
+        source = data_set.kind(data.source)
+    except ValueError as error:
+        raise UserError(f"{where}: data.source = {data.source!r}: {error}.") from None
+    if source == "local" and (data.directory is None or not Path(data.directory).is_dir()):
+        raise UserError(
+            f"{where}: data.directory = {data.directory!r} should name the folder that holds the local sets."
+        )
+    spec = {
+        "set": data_set.model_dump(mode="json"),
+        "source": source,
+        "directory": data.directory if source == "local" else None,
+        "seed": plan.experiment.seed,
+        "limit": data.limits.get(name),
+    }
+    return validated(DataSpec, spec, f"{where}: the set {name}")
+
+
+def _check_overrides(plan: Plan, specs: Mapping[str, Any], configs: Path) -> None:
+    # Composing takes about a second, so that only cells that changed are composed here, one of each method; a
+    # mistake in a verl key then shows before anything runs.
+    from bupo.experiment.configure import cell_overrides
+
+    checked = set()
+    for cell in plan.cells:
+        spec = specs[f"runs/{cell.run}"]
+        path = Path(plan.folder) / "spec" / "runs" / f"{cell.run}.yaml"
+        if cell.method in checked or (path.exists() and path.read_text(encoding="utf-8") == to_yaml(spec)):
+            continue
+        checked.add(cell.method)
+        layer = spec["fallback"] if spec["layer"] == "auto" else spec["layer"]
+        compose_cell(
+            configs, *cell_overrides(spec, layer, model_path="model"), where=f"experiment {plan.name}"
+        )
+
+
+def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    experiment = plan.experiment
+    return {
+        "name": plan.name,
+        **experiment.model_dump(mode="json", exclude={"grid", "analysis", "evaluation"}),
+        "analysis": {**experiment.analysis.model_dump(), **analysis},
+        "evaluation": {**experiment.evaluation.model_dump(), **evaluation},
+        "cells": [{**cell.as_dict(), "steps": experiment.training.steps} for cell in plan.cells],
+        "mlflow": {"uri": plan.mlflow_uri},
+    }

@@ -1,0 +1,85 @@
+"""What an experiment file may say (``configs/experiment/<name>.yaml``)."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from bupo.validation import Strict
+
+Layer = PositiveInt | Literal["auto"]
+
+
+class Models(Strict):
+    """Which models are trained and evaluated, and which are analysed (names in configs/model/)."""
+
+    train: list[str] = Field(min_length=1)
+    analyse: list[str] = []
+
+
+class Data(Strict):
+    """Which problem sets are used (names in configs/data/), and where public ones are taken from."""
+
+    train: list[str] = Field(min_length=1)
+    benchmarks: list[str] = Field(min_length=1)
+    source: Literal["hub", "local"] = "hub"
+    directory: str | None = None
+    limits: dict[str, PositiveInt] = {}
+
+
+class Analysis(Strict):
+    """Settings of the entropy analysis (a name in configs/analysis/) and the problem set it answers."""
+
+    settings: str
+    problems: str
+
+
+class Training(Strict):
+    """What all cells share: the engine (configs/engine/), the trainer steps, Hydra overrides of verl keys."""
+
+    engine: str
+    steps: PositiveInt
+    overrides: list[str] = []
+
+
+class Evaluation(Strict):
+    """Settings of the evaluation (a name in configs/evaluation/)."""
+
+    settings: str
+
+
+class AutoLayer(Strict):
+    """What ``layer: auto`` means where the measured boundary layer is unclear."""
+
+    fallback: PositiveInt
+
+
+class Block(Strict):
+    """One block of the grid: the product of its axes. A single value stands for a list of one."""
+
+    method: list[str]
+    model: list[str] | None = None
+    train_set: list[str] | None = None
+    layer: list[Layer] | None = None
+    iterative_steps: list[PositiveInt] | None = None
+    learning_rate: list[float] | None = None
+    seed: list[int] = [1]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return value if value is None or isinstance(value, list) else [value]
+
+
+class Experiment(Strict):
+    """An experiment: the file's name is its name."""
+
+    description: str
+    seed: int = 1
+    models: Models
+    data: Data
+    analysis: Analysis
+    training: Training
+    evaluation: Evaluation
+    auto_layer: AutoLayer | None = None
+    grid: list[Block] = Field(min_length=1)
+    expected_seconds: dict[str, float] = {}
