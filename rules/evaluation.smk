@@ -16,9 +16,10 @@ rule evaluate:
     conda:
         "../envs/cpu.yaml"
     params:
+        model=lambda wildcards, input: Path(input.model).parent,
         folder=lambda wildcards, output: Path(output.summary).parent,
     message:
         "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}"
     shell:
-        "python -m bupo.evaluation run --model {input.model:q} --benchmark {input.benchmark:q} --spec {input.spec:q}"
-        " --run {wildcards.model}/{wildcards.cell}/seed{wildcards.seed} --out {params.folder:q} 2>&1 | tee {log:q}"
+        "python -m bupo.evaluation run --model {params.model:q} --benchmark {input.benchmark:q} --spec {input.spec:q}"
+        " --out {params.folder:q} 2>&1 | tee {log:q}"

@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bupo.data.config import DataSet, DataSpec
+from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
+from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
 from bupo.experiment.compose import compose_cell
 from bupo.experiment.groups import load_entry, load_models, load_sets, method_needs, names_in
@@ -64,8 +66,7 @@ def plan_of(
     models = load_models(configs, experiment.models.train + experiment.models.analyse, f"{where}: models")
     data = experiment.data
     sets = load_sets(configs, [*data.train, *data.benchmarks, experiment.analysis.problems], f"{where}: data")
-    load_entry(configs, "analysis", experiment.analysis.settings, f"{where}: analysis.settings")
-    load_entry(configs, "evaluation", experiment.evaluation.settings, f"{where}: evaluation.settings")
+    _settings(configs, experiment)
     load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     for key in data.limits:
         if key not in sets:
@@ -76,6 +77,17 @@ def plan_of(
     cells = cells_of(experiment, layers, method_needs(configs), where)
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
     return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells))
+
+
+def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the entropy analysis and of the evaluation, checked, as their files have them."""
+    names = {"analysis": experiment.analysis.settings, "evaluation": experiment.evaluation.settings}
+    entries = {group: load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()}
+    validated(Analysis, entries["analysis"], configs / "analysis" / f"{names['analysis']}.yaml")
+    validated(
+        EvaluationSettings, entries["evaluation"], configs / "evaluation" / f"{names['evaluation']}.yaml"
+    )
+    return entries["analysis"], entries["evaluation"]
 
 
 def _overridden(values: Any, overrides: list[str], where: str) -> Any:
@@ -93,10 +105,9 @@ def _write(plan: Plan, configs: Path) -> None:
         specs[f"data/{name}"] = _data_spec(name, data_set, plan, configs).model_dump(mode="json")
     for name, model in plan.models.items():
         specs[f"models/{name}"] = {"model": model.model_dump(mode="json"), "seed": experiment.seed}
-    analysis = load_entry(configs, "analysis", experiment.analysis.settings, "analysis.settings")
+    analysis, evaluation = _settings(configs, experiment)
     for name in experiment.models.analyse:
         specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed}
-    evaluation = load_entry(configs, "evaluation", experiment.evaluation.settings, "evaluation.settings")
     specs["evaluation"] = {**evaluation, "seed": experiment.seed}
     for cell in plan.cells:
         specs[f"runs/{cell.run}"] = {
