@@ -1,0 +1,1 @@
+"""Entropy analysis: every internal policy over the model's own responses, and the boundary layer."""
