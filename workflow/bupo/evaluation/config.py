@@ -1,0 +1,85 @@
+"""Settings of an evaluation, checked before anything is loaded."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bupo.errors import UserError
+from bupo.files import read_yaml
+
+
+class Bootstrap(BaseModel):
+    """Resampling behind the intervals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resamples: int = Field(default=10_000, ge=100)
+    level: float = Field(default=0.95, gt=0.5, lt=1.0)
+
+
+class EvaluationSettings(BaseModel):
+    """One evaluation: how samples are drawn, how they are graded, which numbers are made of them.
+
+    Attributes:
+        samples: samples for each problem.
+        temperature: 0 is greedy (all samples of a problem are then equal).
+        top_p: nucleus; 1 is the whole distribution. top_k is always off.
+        max_new_tokens: longest response in tokens, its end token included.
+        batch_size: sequences decoded together (backend ``hf``).
+        backend: ``hf`` (transformers, also without a GPU) or ``vllm``.
+        dtype: of the weights; ``auto`` is float32 without a GPU, the model's own with one.
+        grader: rule of the headline scores; both rules are always applied.
+        pass_at_k: the k of pass@k, none above ``samples``.
+        chat_template_kwargs: passed to the tokenizer's template, as in training (``enable_thinking``).
+        chat_template: a template for a tokenizer that has none.
+        vllm: further arguments of ``vllm.LLM``, such as ``tensor_parallel_size``.
+        seed: of the sampling.
+        run: name shown in the summary, ``<model>/<cell>/seed<s>``; by default made from the model argument.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = None
+    samples: int = Field(ge=1)
+    temperature: float = Field(default=1.0, ge=0.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    backend: Literal["hf", "vllm"] = "hf"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    grader: Literal["math_verify", "string"] = "math_verify"
+    pass_at_k: list[int] = Field(default_factory=lambda: [1], min_length=1)
+    bootstrap: Bootstrap = Bootstrap()
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    chat_template: str | None = None
+    vllm: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    run: str | None = None
+
+    @model_validator(mode="after")
+    def k_within_samples(self) -> "EvaluationSettings":
+        """pass@k needs at least k samples."""
+        for k in self.pass_at_k:
+            if not 1 <= k <= self.samples:
+                raise ValueError(f"pass_at_k holds {k}; 1 to {self.samples} (samples) would be right")
+        return self
+
+
+def read_settings(path: str | Path) -> EvaluationSettings:
+    """Read an evaluation spec (YAML).
+
+    Raises:
+        UserError: names the file and the first key that is wrong.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist; --spec wants a YAML file with the evaluation's settings")
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no mapping; keys such as samples and max_new_tokens would be right")
+    try:
+        return EvaluationSettings(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise UserError(f"{path}: {key}: {first['msg']} (given: {first['input']!r})") from None

@@ -1,0 +1,6 @@
+"""Grading: is the answer in the last box of a response the gold answer?"""
+
+from bupo.grading.extract import last_boxed
+from bupo.grading.grader import RULES, Grade, Grader
+
+__all__ = ["RULES", "Grade", "Grader", "last_boxed"]
