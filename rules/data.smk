@@ -44,15 +44,20 @@ rule contamination:
 rule export:
     input:
         normal="<results>/data/normal/{set}.parquet",
-        contamination="<results>/data/contamination.json",
+        # training sets lose the problems that are in a benchmark; benchmarks stay whole
+        contamination=lambda wildcards: PLAN.contamination(wildcards.set),
     output:
         "<results>/data/{prompt}/{set}.parquet",
     log:
         "<results>/logs/data/{prompt}-{set}.log",
     conda:
         "../envs/cpu.yaml"
+    params:
+        contamination=lambda wildcards, input: (
+            f"--contamination {input.contamination}" if input.contamination else ""
+        ),
     message:
         "data: {wildcards.set} with {wildcards.prompt} prompts for verl"
     shell:
         "python -m bupo.data export --normal {input.normal:q} --prompt {wildcards.prompt}"
-        " --contamination {input.contamination:q} --out {output:q} 2>&1 | tee {log:q}"
+        " {params.contamination} --out {output:q} 2>&1 | tee {log:q}"
