@@ -1,0 +1,212 @@
+"""Comparisons, verdicts and words on results whose truth is known."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_tree import Scenario, make_tree
+
+from bupo.report.collect import collect, read_metrics, switches
+from bupo.report.compare import (
+    ABOVE,
+    BELOW,
+    MEAN,
+    OPEN,
+    Cell,
+    cells_of,
+    comparisons_of,
+    grpo_for,
+    headline,
+    scores_of,
+)
+from bupo.report.records import Estimate, Evaluated, Results, Run
+from bupo.report.style import PALETTE, cell_styles
+from bupo.report.verdict import answers, points
+
+SAMPLES = 4
+
+
+def evaluated(benchmark: str, correct: np.ndarray) -> Evaluated:
+    rows = [
+        {"problem_id": f"{benchmark}-{p:03d}", "sample": s, "correct": bool(value), "gold": "1"}
+        for p, line in enumerate(correct)
+        for s, value in enumerate(line)
+    ]
+    value = float(correct.mean())
+    return Evaluated(
+        benchmark=benchmark,
+        n_problems=len(correct),
+        n_samples=correct.shape[1],
+        avg=Estimate(value, value, value),
+        pass_at_k={1: Estimate(value, value, value)},
+        truncated=0.0,
+        no_box=0.0,
+        mean_tokens=10.0,
+        grader="math_verify",
+        disagreements=0,
+        scores=pd.DataFrame(rows),
+        responses=None,
+    )
+
+
+def results(rates: dict[str, dict[str, float]], problems: dict[str, int], seeds=(1,)) -> Results:
+    """Cells with a chance of success by benchmark; every problem is equally hard."""
+    runs = []
+    for cell, by_benchmark in rates.items():
+        for seed in (0,) if cell == "base" else seeds:
+            rng = np.random.default_rng([seed, *cell.encode()])
+            method = cell.split("-")[0]
+            layer = 3 if method == "bupo" else None
+            runs.append(
+                Run(
+                    model="m",
+                    cell=cell,
+                    seed=seed,
+                    method=method,
+                    train_set=None if cell == "base" else "t",
+                    steps=0 if cell == "base" else 10,
+                    layer_requested=layer,
+                    layer=layer,
+                    evaluated={
+                        name: evaluated(name, rng.random((problems[name], SAMPLES)) < rate)
+                        for name, rate in by_benchmark.items()
+                    },
+                )
+            )
+    experiment = {
+        "name": "x",
+        "models": {"train": ["m"], "analyse": []},
+        "data": {"benchmarks": list(problems)},
+        "evaluation": {"bootstrap": {"resamples": 1000, "level": 0.95}},
+    }
+    return Results(experiment, "", runs, [], [], [], [], {}, [])
+
+
+def told(found: Results):
+    cells = cells_of(found)
+    comparisons = comparisons_of(found, cells)
+    return cells, comparisons, answers(found, cells, scores_of(found, cells), comparisons)[0]
+
+
+def both(rate: float) -> dict[str, float]:
+    return {"a": rate, "b": rate}
+
+
+SIZES = {"a": 150, "b": 50}
+
+
+@pytest.mark.parametrize(
+    ("bupo", "verdict", "title", "tone"),
+    [
+        (0.8, ABOVE, "Yes: bottom-up training beats GRPO here.", "good"),
+        (0.3, BELOW, "No: GRPO beats bottom-up training here.", "bad"),
+        (0.56, OPEN, "Not resolved", "open"),
+    ],
+)
+def test_the_verdict_follows_the_truth(bupo, verdict, title, tone):
+    found = results({"base": both(0.3), "grpo": both(0.55), "bupo-k3": both(bupo)}, SIZES)
+    _, comparisons, answer = told(found)
+    main = [c for c in headline(comparisons, found.benchmarks) if c.against == "grpo"]
+    assert [c.verdict for c in main] == [verdict] and main[0].benchmark == MEAN
+    assert answer.title.startswith(title) and answer.tone == tone
+    assert ("80 % power" in " ".join(answer.sentences)) == (verdict == OPEN)
+
+
+def test_the_mean_weighs_benchmarks_equally_and_pairs_problems():
+    found = results({"base": both(0.3), "grpo": {"a": 0.5, "b": 0.1}, "bupo-k3": {"a": 0.5, "b": 0.9}}, SIZES)
+    cells, comparisons, _ = told(found)
+    by_name = {c.benchmark: c for c in comparisons if c.against == "grpo"}
+    middle = (by_name["a"].difference.value + by_name["b"].difference.value) / 2
+    assert by_name[MEAN].difference.value == pytest.approx(middle)
+    assert by_name[MEAN].n_problems == 200
+    scores = {(s.cell, s.benchmark): s for s in scores_of(found, cells)}
+    ours, theirs = scores["bupo-k3", "b"].avg.value, scores["grpo", "b"].avg.value
+    assert by_name["b"].difference.value == pytest.approx(ours - theirs)
+
+
+def test_twenty_equal_cells_make_no_winner():
+    rates = {"base": both(0.5), "grpo": both(0.5)} | {f"bupo-a{n}": both(0.5) for n in range(20)}
+    _, comparisons, answer = told(results(rates, SIZES))
+    against = [c for c in comparisons if c.against == "grpo"]
+    # Two of these twenty are below 0.05 by chance; none is after the correction.
+    assert any(c.p_value <= 0.05 for c in against)
+    assert not [c for c in against if c.verdict in (ABOVE, BELOW)]
+    assert answer.title.startswith("Not resolved")
+
+
+def test_seeds_are_taken_together():
+    found = results({"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.6)}, SIZES, seeds=(1, 2, 3))
+    cells, comparisons, answer = told(found)
+    score = next(s for s in scores_of(found, cells) if (s.cell, s.benchmark) == ("grpo", "a"))
+    assert score.n_samples == 3 * SAMPLES and set(score.by_seed) == {1, 2, 3}
+    assert score.avg.value == pytest.approx(np.mean(list(score.by_seed.values())))
+    assert not any("one seed" in sentence for sentence in answer.sentences)
+    assert len([c for c in comparisons if c.benchmark == MEAN]) == 3
+
+
+def test_grpo_on_another_training_set_is_no_baseline():
+    found = results({"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.6)}, SIZES)
+    runs = [dataclasses.replace(r, train_set="other") if r.cell == "grpo" else r for r in found.runs]
+    found = dataclasses.replace(found, runs=runs)
+    cells, comparisons, answer = told(found)
+    assert grpo_for(cells[2], cells) is None
+    assert {c.against for c in comparisons} == {"base"}
+    assert answer.title == "No comparison with GRPO." and "training set" in answer.sentences[0]
+
+
+def test_low_scores_that_differ_are_not_called_floor():
+    rates = {"base": both(0.0), "grpo": both(0.0), "bupo-k3": both(0.04)}
+    _, _, answer = told(results(rates, {"a": 900, "b": 900}))
+    assert answer.title.startswith("Yes")
+    _, _, flat = told(results({"base": both(0.0), "grpo": both(0.0), "bupo-k3": both(0.0)}, SIZES))
+    assert "floor" in flat.title
+
+
+def test_a_label_shows_what_auto_became():
+    run = Run(model="m", cell="bupo-kauto-s4", seed=1, method="bupo", layer_requested="auto", layer=3)
+    assert Cell("m", run.cell, [run]).label == "bupo-kauto-s4 (layer 3)"
+    other = dataclasses.replace(run, seed=2, layer=4)
+    assert Cell("m", run.cell, [run, other]).label == "bupo-kauto-s4"
+
+
+def test_missing_problems_are_refused(tmp_path: Path):
+    from bupo.errors import UserError
+
+    experiment = make_tree(tmp_path, Scenario(problems=4, samples=2))
+    path = experiment.parent / "evaluation/tiny_qwen3/grpo/seed1/arithmetic_easy/scores.parquet"
+    table = pd.read_parquet(path)
+    table[table["problem_id"] != "arithmetic_easy-0000"].to_parquet(path)
+    found = collect(experiment)
+    with pytest.raises(UserError, match=r"grpo and base on arithmetic_easy: .*arithmetic_easy-0000"):
+        comparisons_of(found, cells_of(found))
+
+
+def test_phase_switches_come_from_the_schedule():
+    assert switches([{"layer": 3, "steps": 4}, {"layer": "final"}], 15) == [4]
+    assert switches([{"layer": 2, "steps": 4}, {"layer": 4, "steps": 3}, {"layer": "final"}], 15) == [4, 7]
+    assert switches([{"layer": "final"}], 15) == []
+    assert switches([{"layer": 3, "steps": 15}, {"layer": "final"}], 15) == []
+
+
+def test_metrics_keep_their_steps_and_gaps(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(
+        '{"step": 1, "a": 0.5}\n{"step": 2, "b_time": 3}\n{"step": 3, "a": 0.75, "c": "text"}\n{"st'
+    )
+    assert read_metrics(path) == {"a": [(1, 0.5), (3, 0.75)], "b_time": [(2, 3.0)]}
+    path.write_text("")
+    assert read_metrics(path) == {}
+
+
+def test_each_cell_keeps_its_colour():
+    styles = cell_styles(["base", "grpo", "bupo-k1", "base", "grpo"])
+    assert list(styles) == ["base", "grpo", "bupo-k1"]
+    assert styles["base"].color == PALETTE["base"]
+    many = cell_styles([f"c{n}" for n in range(60)])
+    assert len({(s.color, s.marker, s.dash) for s in many.values()}) == 60
+
+
+def test_points_are_signed():
+    assert points(0.0123) == "+1.2" and points(-0.05) == "−5.0" and points(None) == "–"

@@ -1,0 +1,200 @@
+"""The page: complete, self-contained, honest about what is not there."""
+
+import csv
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from results_tree import Scenario, make_tree
+
+from bupo.errors import UserError
+from bupo.report.collect import collect
+from bupo.report.page import write_report
+
+
+class Page(HTMLParser):
+    """Text, references and identifiers of a page; fails on tags that do not match."""
+
+    VOID = ("meta", "link", "br", "img", "input", "hr")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text, self.references, self.ids, self.open = "", [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.handle_startendtag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        for key, value in attributes:
+            if key in ("src", "href", "xlink:href", "action", "data", "srcset"):
+                self.references.append(value)
+            if key == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def html(demo) -> str:
+    return (demo / "report" / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(html) -> Page:
+    return Page(html)
+
+
+def without_commit(root: Path) -> str:
+    """The page but for the code's commit, which may change while the tests run."""
+    return re.sub(r"Code: <code>.*?</code>", "", (root / "report/index.html").read_text())
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_page_needs_nothing_else(html, page):
+    assert page.references and all(reference.startswith("#") for reference in page.references)
+    assert not re.search(r"url\((?!#)|@import|<script|<link|<iframe", html)
+    assert len(html.encode()) < 3_000_000
+
+
+def test_identifiers_are_unique_and_every_reference_has_a_target(page):
+    assert len(page.ids) == len(set(page.ids))
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+
+
+def test_it_leads_with_the_answer_and_how_sure(page):
+    text = squeezed(page.text)
+    start = text[: text.index("Scores avg@n")]
+    assert (
+        "Does bottom-up training beat GRPO on tiny_qwen3? In part: of 2 bottom-up cells 1 beat GRPO" in start
+    )
+    assert re.search(r"bupo-kauto-s4 \(layer 3\): \+\d+\.\d points against grpo over all benchmarks", start)
+    assert re.search(
+        r"\(95 % interval \+\d+\.\d to \+\d+\.\d, 200 problems, p < 0\.001 corrected\): above", start
+    )
+    assert "Every cell learned." in start and "one seed" in start
+
+
+def test_numbers_in_the_page_are_those_of_the_evaluation(demo, page):
+    summary = json.loads((demo / "evaluation/tiny_qwen3/grpo/seed1/arithmetic_hard/summary.json").read_text())
+    value = f"{100 * summary['avg_at_n']['value']:.1f}"
+    written = json.loads((demo / "summary.json").read_text())
+    grpo = next(cell for cell in written["cells"] if cell["cell"] == "grpo")
+    assert grpo["scores"]["arithmetic_hard"]["value"] == pytest.approx(summary["avg_at_n"]["value"])
+    assert grpo["scores"]["arithmetic_hard"]["n_problems"] == 100
+    rows = list(csv.DictReader((demo / "report/tables/scores.csv").open()))
+    row = next(r for r in rows if (r["cell"], r["benchmark"]) == ("grpo", "arithmetic_hard"))
+    assert f"{100 * float(row['avg_at_n']):.1f}" == value and value in page.text
+
+
+def test_auto_says_what_it_resolved_to_and_why(demo, floor, page):
+    assert "auto is layer 3, the measured boundary layer of tiny_qwen3." in squeezed(page.text)
+    text = squeezed(Page((floor / "report/index.html").read_text()).text)
+    assert "auto is layer 2, the experiment's stated fallback, since the boundary layer is unclear." in text
+    boundary = json.loads((demo / "summary.json").read_text())["boundary"]
+    assert boundary["tiny_qwen3"]["boundary_layer"] == 3 and boundary["tiny_llama"]["boundary_layer"] is None
+
+
+def test_a_smoke_run_is_told_as_what_it_is(floor):
+    text = squeezed(Page((floor / "report/index.html").read_text()).text)
+    assert "it shows that they work, not that a method does." in text
+    assert "No comparison: every score is at the floor." in text
+    assert "it compares no methods" in text
+
+
+def test_text_from_outside_is_escaped(html):
+    assert "shells &amp; finds" in html and "&lt;more&gt;" in html and "<more>" not in html
+
+
+def test_figures_and_tables_are_written_and_old_ones_removed(demo, tmp_path):
+    root = tmp_path / "demo"
+    shutil.copytree(demo, root)
+    stale = root / "report" / "figures" / "training-reward-gone.svg"
+    stale.write_text("<svg/>")
+    before = without_commit(root)
+    write_report(root / "experiment.yaml", root / "report", root / "summary.json")
+    assert not stale.exists()
+    assert without_commit(root) == before, "the same results give the same page"
+    names = {path.stem for path in (root / "report/figures").iterdir()}
+    assert {
+        "difference-grpo-tiny_qwen3",
+        "difference-base-tiny_qwen3",
+        "pass-at-k-tiny_qwen3-arithmetic_easy",
+        "training-reward-tiny_qwen3",
+        "training-entropy-internal-tiny_qwen3",
+        "entropy-flow-tiny_llama",
+        "entropy-change-tiny_qwen3",
+        "state-norm-tiny_qwen3",
+    } <= names
+    tables = {path.stem: list(csv.reader(path.open())) for path in (root / "report/tables").iterdir()}
+    assert set(tables) == {
+        *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy"),
+        *("boundary", "data", "contamination", "cost"),
+    }
+    assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
+    assert [row[1] for row in tables["boundary"][1:7]] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_what_is_not_there_is_named(demo, tmp_path):
+    root = tmp_path / "demo"
+    shutil.copytree(demo, root)
+    shutil.rmtree(root / "evaluation/tiny_qwen3/bupo-k2-s4/seed1/arithmetic_hard")
+    shutil.rmtree(root / "entropy/tiny_llama")
+    lines = (root / "runs/tiny_qwen3/grpo/seed1/metrics.jsonl").read_text().splitlines()
+    kept = [{k: v for k, v in json.loads(line).items() if k != "actor/grad_norm"} for line in lines]
+    (root / "runs/tiny_qwen3/grpo/seed1/metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in kept)
+    )
+    write_report(root / "experiment.yaml", root / "report", root / "summary.json")
+    text = squeezed(Page((root / "report/index.html").read_text()).text)
+    assert "2 of the files that it reads are not there" in text
+    assert "entropy analysis of tiny_llama: entropy/tiny_llama/boundary.json is not there." in text
+    assert "not evaluated" in text
+    assert "Gradient norm: not recorded for tiny_qwen3/grpo/seed1." in text
+
+
+def test_an_experiment_before_its_first_result(tmp_path):
+    experiment = make_tree(tmp_path, Scenario(problems=2, samples=2))
+    for name in ("evaluation", "runs", "entropy", "data", "models"):
+        shutil.rmtree(experiment.parent / name)
+    write_report(experiment, experiment.parent / "report", experiment.parent / "summary.json")
+    text = Page((experiment.parent / "report/index.html").read_text()).text
+    assert "not evaluated on all benchmarks yet" in text
+
+
+def test_mistakes_are_told_in_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"experiment\.yaml: there is no such file"):
+        collect(tmp_path / "experiment.yaml")
+    experiment = make_tree(tmp_path, Scenario(problems=2, samples=2))
+    (experiment.parent / "entropy/tiny_qwen3/boundary.json").write_text("{}")
+    with pytest.raises(UserError, match=r"boundary\.json: the key 'model' is missing"):
+        collect(experiment)
+
+
+def test_the_command_is_quick(demo, tmp_path):
+    command = [sys.executable, "-m", "bupo.report", "build", "--experiment", demo / "experiment.yaml"]
+    command += ["--out", tmp_path / "report", "--summary", tmp_path / "summary.json"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    # CPU time, so that a busy machine does not matter; about 3 s where it was measured.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 12
+    assert without_commit(tmp_path) == without_commit(demo)

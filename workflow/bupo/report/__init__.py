@@ -1,0 +1,1 @@
+"""The report of an experiment: statistics, tables, figures and one self-contained HTML page."""

@@ -1,0 +1,250 @@
+"""From the files of an experiment's tree to `Results`; what is not there is told, never made up."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bupo.errors import UserError
+from bupo.files import read_json, read_yaml, sha256_file
+from bupo.report.records import (
+    BASE,
+    Contamination,
+    DataSet,
+    Entropy,
+    Estimate,
+    Evaluated,
+    LayerEvidence,
+    Model,
+    Results,
+    Run,
+)
+
+
+def collect(experiment_file: Path) -> Results:
+    """Read the tree beside a resolved experiment file.
+
+    Raises:
+        UserError: the file is missing, or a file of the tree lacks a key.
+    """
+    if not experiment_file.exists():
+        raise UserError(
+            f"{experiment_file}: there is no such file; --experiment is results/<experiment>/experiment.yaml."
+        )
+    experiment = read_yaml(experiment_file)
+    reader = _Reader(experiment_file.parent)
+    try:
+        runs = [reader.base(model, experiment) for model in experiment["models"]["train"]]
+        runs += [reader.run(cell, experiment) for cell in experiment["cells"]]
+        names = dict.fromkeys([*experiment["models"]["train"], *experiment["models"]["analyse"]])
+        return Results(
+            experiment=experiment,
+            experiment_sha256=sha256_file(experiment_file),
+            runs=runs,
+            models=[model for name in names if (model := reader.model(name))],
+            entropy=[found for name in experiment["models"]["analyse"] if (found := reader.entropy(name))],
+            data=reader.data(experiment),
+            contamination=reader.contamination(),
+            problems=reader.problems(experiment["data"]["benchmarks"]),
+            missing=reader.missing,
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{reader.path}: the key {error} is missing; the stage that writes the file should be run again."
+        ) from None
+
+
+class _Reader:
+    """Reads files below ``root`` and remembers which one is being read and which were not there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = root
+        self.missing: list[str] = []
+
+    def find(self, path: str, what: str) -> Path | None:
+        self.path = self.root / path
+        if self.path.exists():
+            return self.path
+        self.missing.append(f"{what}: {path} is not there.")
+        return None
+
+    def base(self, model: str, experiment: Mapping[str, Any]) -> Run:
+        evaluated = self.evaluations(f"{model}/{BASE}/seed0", experiment)
+        return Run(model=model, cell=BASE, seed=0, method=BASE, evaluated=evaluated)
+
+    def run(self, cell: Mapping[str, Any], experiment: Mapping[str, Any]) -> Run:
+        name = f"{cell['model']}/{cell['cell']}/seed{cell['seed']}"
+        steps = int(cell.get("steps", experiment["training"]["steps"]))
+        config_file = self.find(f"runs/{name}/config.yaml", f"configuration of {name}")
+        config = read_yaml(config_file) if config_file else {}
+        ours = config.get("bupo", {})
+        metrics = self.find(f"runs/{name}/metrics.jsonl", f"training metrics of {name}")
+        done_file = self.find(f"runs/{name}/done.json", f"end of the training of {name}")
+        done = read_json(done_file) if done_file else {}
+        return Run(
+            model=cell["model"],
+            cell=cell["cell"],
+            seed=cell["seed"],
+            method=cell["method"],
+            train_set=cell["train_set"],
+            steps=steps,
+            layer_requested=cell["layer"],
+            layer=None if cell["layer"] is None else ours.get("layer"),
+            iterative_steps=cell["iterative_steps"],
+            evidence=ours.get("layer_evidence"),
+            switches=switches(ours.get("schedule", []), steps),
+            learning_rate=_learning_rate(config),
+            metrics=read_metrics(metrics) if metrics else {},
+            wall_s=done.get("wall_s"),
+            config_sha256=sha256_file(config_file) if config_file else None,
+            evaluated=self.evaluations(name, experiment),
+        )
+
+    def evaluations(self, run: str, experiment: Mapping[str, Any]) -> dict[str, Evaluated]:
+        found = {}
+        for benchmark in experiment["data"]["benchmarks"]:
+            folder = f"evaluation/{run}/{benchmark}"
+            summary = self.find(f"{folder}/summary.json", f"evaluation of {run} on {benchmark}")
+            # Without a summary there are no scores either: one sentence is enough.
+            scores = summary and self.find(f"{folder}/scores.parquet", f"scores of {run} on {benchmark}")
+            if summary and scores:
+                self.path = summary
+                found[benchmark] = evaluated(read_json(summary), scores)
+        return found
+
+    def model(self, name: str) -> Model | None:
+        path = self.find(f"models/{name}/model.json", f"the model {name}")
+        if path is None:
+            return None
+        value = read_json(path)
+        revision = value.get("revision")
+        return Model(
+            name=name,
+            architecture=value["architecture"],
+            layers=value["layers"],
+            parameters=value["parameters"],
+            source=value["path"] + (f" at {revision}" if revision else ""),
+            sha256=value["sha256"],
+        )
+
+    def entropy(self, model: str) -> Entropy | None:
+        boundary = self.find(f"entropy/{model}/boundary.json", f"entropy analysis of {model}")
+        table = boundary and self.find(f"entropy/{model}/statistics.parquet", f"statistics of {model}")
+        if boundary is None or table is None:
+            return None
+        self.path = boundary
+        value = read_json(boundary)
+        statistics = pd.read_parquet(table)
+        return Entropy(
+            **{key: value[key] for key in ("model", "layers", "status", "boundary_layer", "tolerance")},
+            **{key: value[key] for key in ("lens", "level", "reason", "n_tokens", "n_problems")},
+            evidence=[
+                LayerEvidence(
+                    row["layer"], Estimate(row["ffn_change"], row["low"], row["high"]), row["stage"]
+                )
+                for row in value["evidence"]
+            ],
+            table=statistics[statistics["slice"] == "all"].reset_index(drop=True),
+        )
+
+    def data(self, experiment: Mapping[str, Any]) -> list[DataSet]:
+        found = []
+        for name in [*experiment["data"]["train"], *experiment["data"]["benchmarks"]]:
+            path = self.find(f"data/{name}.json", f"account of the set {name}")
+            if path:
+                found.append(data_set(read_json(path)))
+        return found
+
+    def contamination(self) -> list[Contamination]:
+        path = self.find("data/contamination.json", "overlap of training sets and benchmarks")
+        pairs = read_json(path)["pairs"] if path else []
+        keys = ("train", "benchmark", "problems", "inside", "removed")
+        return [Contamination(**{key: pair[key] for key in keys}, review=pair["reworded"]) for pair in pairs]
+
+    def problems(self, benchmarks: list[str]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for name in benchmarks:
+            path = self.find(f"data/normal/{name}.parquet", f"problems of {name}")
+            if path:
+                table = pd.read_parquet(path, columns=["id", "problem"])
+                texts.update(zip(table["id"], table["problem"], strict=True))
+        return texts
+
+
+def evaluated(summary: Mapping[str, Any], scores: Path) -> Evaluated:
+    """One evaluation from its summary and the files beside it."""
+    shards = sorted(scores.parent.glob("shard-*.parquet"))
+    columns = ["problem_id", "sample", "text"]
+    responses = pd.concat([pd.read_parquet(path, columns=columns) for path in shards]) if shards else None
+    return Evaluated(
+        benchmark=summary["benchmark"],
+        n_problems=summary["n_problems"],
+        n_samples=summary["n_samples"],
+        avg=_estimate(summary["avg_at_n"]),
+        pass_at_k={int(k): _estimate(value) for k, value in summary["pass_at_k"].items()},
+        truncated=summary["truncated_share"],
+        no_box=summary["no_box_share"],
+        mean_tokens=summary["mean_tokens"],
+        grader=summary["grader"],
+        disagreements=summary.get("grader_disagreements"),
+        scores=pd.read_parquet(scores),
+        responses=responses,
+    )
+
+
+def data_set(report: Mapping[str, Any]) -> DataSet:
+    """One set from its account of rows."""
+    rows, source = report["rows"], report["source"]
+    kind = source["kind"]
+    if kind == "hub":
+        where = f"{source['dataset']} at {source['revision'][:12]}, split {source['split']}"
+    elif kind == "local":
+        where = ", ".join(f"{name} ({digest[:12]})" for name, digest in source["files"].items())
+    else:
+        where = f"generated, seed {source['seed']}"
+    return DataSet(
+        name=report["set"],
+        role=report["role"],
+        upstream=rows["upstream"],
+        kept=rows["kept"],
+        dropped=rows["dropped"],
+        left_out=rows["not_selected"] + rows["minus"] + rows["over_limit"],
+        reasons=report["reasons"],
+        source=where,
+    )
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The numbers of metrics.jsonl by metric; a line that is still being written is left out."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+        values = json.loads(line)
+        step = int(values.pop("step"))
+        for name, value in values.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                found.setdefault(name, []).append((step, float(value)))
+    return found
+
+
+def switches(schedule: list[Mapping[str, Any]], steps: int) -> list[int]:
+    """The steps after which another policy is trained, from the schedule of phases."""
+    ends, passed = [], 0
+    for phase in schedule[:-1]:
+        passed += int(phase["steps"])
+        ends.append(passed)
+    return [end for end in ends if end < steps]
+
+
+def _estimate(value: Mapping[str, Any]) -> Estimate:
+    return Estimate(value["value"], value["low"], value["high"])
+
+
+def _learning_rate(config: Mapping[str, Any]) -> float | None:
+    try:
+        return float(config["actor_rollout_ref"]["actor"]["optim"]["lr"])
+    except KeyError:
+        return None

@@ -1,0 +1,209 @@
+"""The report as files: the page, its figures, its tables and the summary."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bupo.files import write_json, write_text
+from bupo.progress import duration
+from bupo.report import figures_entropy, figures_scores
+from bupo.report.collect import collect
+from bupo.report.compare import (
+    BASE,
+    MEAN,
+    Cell,
+    Comparison,
+    Score,
+    cells_of,
+    comparisons_of,
+    grpo_for,
+    scores_of,
+)
+from bupo.report.examples import examples
+from bupo.report.figures_training import CURVES, not_recorded, training_curve
+from bupo.report.provenance import commit, hashes, versions
+from bupo.report.records import Estimate, Results, Run
+from bupo.report.style import PALETTE, CellStyle, Panel, cell_styles
+from bupo.report.summary import summary
+from bupo.report.tables import all_tables, mean_label
+from bupo.report.verdict import Answer, answers, points, span
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The panels of the page by section, where they stand together by model."""
+
+    differences: dict[str, list[Panel]]
+    pass_at_k: list[Panel]
+    training: list[Panel]
+    entropy: dict[str, list[Panel]]
+
+    def all(self) -> list[Panel]:
+        """Every panel once."""
+        by_model = [*self.differences.values(), *self.entropy.values()]
+        return [*self.pass_at_k, *self.training, *(panel for panels in by_model for panel in panels)]
+
+
+def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
+    """Write ``index.html``, ``figures/`` and ``tables/`` below ``out``, and the summary.
+
+    Files of an earlier report that this one does not have are removed.
+
+    Raises:
+        UserError: a file that the report reads is damaged.
+    """
+    results = collect(experiment_file)
+    cells = cells_of(results)
+    scores = scores_of(results, cells)
+    comparisons = comparisons_of(results, cells)
+    told = answers(results, cells, scores, comparisons)
+    styles = cell_styles([cell.name for cell in cells])
+    figures = draw(results, cells, comparisons, styles)
+    tables = all_tables(results, cells, scores, comparisons)
+    page = render(results, cells, scores, comparisons, told, styles, figures)
+    _write_all(out / "figures", {f"{panel.name}.svg": panel.svg for panel in figures.all()})
+    _write_all(out / "tables", {f"{table.name}.csv": table.as_csv() for table in tables})
+    write_json(summary_file, summary(results, cells, scores, comparisons, told))
+    write_text(out / "index.html", page)
+
+
+def draw(
+    results: Results,
+    cells: Sequence[Cell],
+    comparisons: Sequence[Comparison],
+    styles: Mapping[str, CellStyle],
+) -> Figures:
+    """Every figure of the report."""
+    models = results.experiment["models"]["train"]
+    return Figures(
+        differences={
+            model: _drawn(
+                figures_scores.differences(comparisons, cells, styles, model, to_base, results.level)
+                for to_base in (False, True)
+            )
+            for model in models
+        },
+        pass_at_k=_drawn(
+            figures_scores.pass_at_k(cells, styles, model, benchmark)
+            for model in models
+            for benchmark in results.benchmarks
+        ),
+        training=_drawn(training_curve(cells, styles, model, curve) for model in models for curve in CURVES),
+        entropy={
+            entropy.model: _drawn(
+                drawing(entropy)
+                for drawing in (
+                    figures_entropy.entropy_flow,
+                    figures_entropy.entropy_change,
+                    figures_entropy.state_norms,
+                )
+            )
+            for entropy in results.entropy
+        },
+    )
+
+
+def render(
+    results: Results,
+    cells: Sequence[Cell],
+    scores: Sequence[Score],
+    comparisons: Sequence[Comparison],
+    told: Sequence[Answer],
+    styles: Mapping[str, CellStyle],
+    figures: Figures,
+) -> str:
+    """The page as one HTML text that needs nothing else."""
+    environment = Environment(
+        loader=PackageLoader("bupo.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "points": points,
+        "interval": interval,
+        "span": span,
+        "p": p_value,
+        "nats": nats,
+        "duration": lambda seconds: "not recorded" if seconds is None else duration(seconds),
+        "heading": mean_label,
+    }
+    several = len(results.benchmarks) > 1
+    return environment.get_template("template.html.jinja").render(
+        results=results,
+        experiment=results.experiment,
+        cells=cells,
+        columns=[*([MEAN] if several else []), *results.benchmarks],
+        scores={(s.model, s.cell, s.benchmark): s for s in scores},
+        comparisons={
+            (c.model, c.cell, c.benchmark, "base" if c.against == BASE else "grpo"): c for c in comparisons
+        },
+        has_grpo={(cell.model, cell.name) for cell in cells if grpo_for(cell, cells)},
+        answers=told,
+        swatches={name: _variable(style) for name, style in styles.items()},
+        percent_level=f"{100 * results.level:g}",
+        figures=figures,
+        layers=[_layer_sentence(cell.first) for cell in cells if cell.first.layer_requested == "auto"],
+        unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
+        examples=examples(results, cells),
+        versions=versions(),
+        commit=commit(Path(__file__).parent),
+        hashes=hashes(results),
+        BASE=BASE,
+    )
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in percent; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval of a share, in percent."""
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"
+
+
+def nats(value: float) -> str:
+    """A signed entropy difference."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """A p-value for a table."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _layer_sentence(run: Run) -> str:
+    evidence: dict[str, Any] = run.evidence or {}
+    name = f"{run.model}/{run.cell}"
+    if run.layer is None or not evidence:
+        return f"{name}: which layer auto means is not recorded yet."
+    if evidence["status"] == "clear":
+        why = f"the measured boundary layer of {run.model}"
+    else:
+        why = "the experiment's stated fallback, since the boundary layer is unclear"
+    reason = f" {evidence['reason']}" if evidence.get("reason") else ""
+    return f"{name}: auto is layer {run.layer}, {why}.{reason}"
+
+
+def _variable(style: CellStyle) -> str:
+    return next(name for name, color in PALETTE.items() if color == style.color)
+
+
+def _drawn(panels: Any) -> list[Panel]:
+    return [panel for panel in panels if panel is not None]
+
+
+def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        write_text(folder / name, text)
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in files:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,203 @@
+"""What the report knows of an experiment, as typed values without a file, a plot or a sentence in them."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval over problems; None where there is no interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One run on one benchmark.
+
+    Attributes:
+        avg: mean share of right answers (avg@n).
+        pass_at_k: by k.
+        truncated, no_box: shares of responses.
+        disagreements: samples on which the two graders differ; None where not recorded.
+        scores: problem_id, sample, correct and more, one row for each sample.
+        responses: problem_id, sample, text; None where the shards are not there any more.
+    """
+
+    benchmark: str
+    n_problems: int
+    n_samples: int
+    avg: Estimate
+    pass_at_k: dict[int, Estimate]
+    truncated: float
+    no_box: float
+    mean_tokens: float
+    grader: str
+    disagreements: int | None
+    scores: "pd.DataFrame"
+    responses: "pd.DataFrame | None"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, or a model before training (cell ``base``).
+
+    Attributes:
+        layer_requested: as the experiment says: a number, ``auto``, or None without an internal policy.
+        layer: the number trained first, from 1; None without an internal policy or before it is known.
+        evidence: what ``auto`` rests on, as the run's configuration has it.
+        switches: steps after which the trained policy changes.
+        metrics: for each recorded metric, (step, value) in order of steps.
+        wall_s: training time in seconds.
+        config_sha256: hash of the run's configuration.
+        evaluated: by benchmark.
+    """
+
+    model: str
+    cell: str
+    seed: int
+    method: str
+    train_set: str | None = None
+    steps: int = 0
+    layer_requested: int | str | None = None
+    layer: int | None = None
+    iterative_steps: int | None = None
+    evidence: dict[str, Any] | None = None
+    switches: list[int] = field(default_factory=list)
+    learning_rate: float | None = None
+    metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    wall_s: float | None = None
+    config_sha256: str | None = None
+    evaluated: dict[str, Evaluated] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``<model>/<cell>/seed<s>``."""
+        return f"{self.model}/{self.cell}/seed{self.seed}"
+
+    @property
+    def bottom_up(self) -> bool:
+        """Whether an internal policy is trained in it."""
+        return self.layer_requested is not None
+
+
+@dataclass(frozen=True)
+class LayerEvidence:
+    """The FFN entropy change of one layer (nats) and the stage it puts the layer in."""
+
+    layer: int
+    change: Estimate
+    stage: str
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The entropy analysis of one model.
+
+    Attributes:
+        table: tidy statistics over all responses (slice ``all``).
+        status: ``clear`` or ``unclear``.
+        boundary_layer: the last layer whose FFN raises the entropy, counted from 1; None where unclear.
+    """
+
+    model: str
+    layers: int
+    status: str
+    boundary_layer: int | None
+    tolerance: float
+    lens: str
+    level: float
+    reason: str
+    evidence: list[LayerEvidence]
+    n_tokens: int
+    n_problems: int
+    table: "pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What became of one problem set.
+
+    Attributes:
+        upstream: rows read; kept: rows in normal form; dropped: rows that could not be used.
+        left_out: rows selected away on purpose: by the set's definition or by the experiment's limit.
+        reasons: of the dropped rows, with their numbers.
+        source: where it is from, in one line.
+    """
+
+    name: str
+    role: str
+    upstream: int
+    kept: int
+    dropped: int
+    left_out: int
+    reasons: dict[str, int]
+    source: str
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """How much of a benchmark is in a training set."""
+
+    train: str
+    benchmark: str
+    problems: int
+    inside: int
+    removed: int
+    review: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model before training."""
+
+    name: str
+    architecture: str
+    layers: int
+    parameters: int
+    source: str
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything of one experiment.
+
+    Attributes:
+        experiment: the resolved experiment file.
+        runs: the base models first, then the cells in the experiment's order.
+        problems: text of the benchmark problems, by id.
+        missing: files that the report would have read, one sentence each.
+    """
+
+    experiment: dict[str, Any]
+    experiment_sha256: str
+    runs: list[Run]
+    models: list[Model]
+    entropy: list[Entropy]
+    data: list[DataSet]
+    contamination: list[Contamination]
+    problems: dict[str, str]
+    missing: list[str]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The benchmarks, in the experiment's order."""
+        return list(self.experiment["data"]["benchmarks"])
+
+    @property
+    def level(self) -> float:
+        """Coverage of the evaluation's intervals."""
+        return float(self.experiment["evaluation"].get("bootstrap", {}).get("level", 0.95))
+
+    @property
+    def resamples(self) -> int:
+        """Number of bootstrap resamples."""
+        return int(self.experiment["evaluation"].get("bootstrap", {}).get("resamples", 10_000))

@@ -1,0 +1,63 @@
+"""``summary.json``: the report's numbers for other programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bupo.report.compare import Cell, Comparison, Score
+from bupo.report.records import Entropy, Results
+from bupo.report.verdict import Answer
+
+
+def summary(
+    results: Results,
+    cells: Sequence[Cell],
+    scores: Sequence[Score],
+    comparisons: Sequence[Comparison],
+    answers: Sequence[Answer],
+) -> dict[str, Any]:
+    """Plain values: the answer, every cell with its scores, every comparison, the boundary layers."""
+    return {
+        "experiment": results.experiment["name"],
+        "description": results.experiment.get("description", ""),
+        "experiment_sha256": results.experiment_sha256,
+        "level": results.level,
+        "answers": [asdict(answer) for answer in answers],
+        "cells": [_cell(cell, scores) for cell in cells],
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+        "boundary": {entropy.model: _boundary(entropy) for entropy in results.entropy},
+        "missing": results.missing,
+    }
+
+
+def _cell(cell: Cell, scores: Sequence[Score]) -> dict[str, Any]:
+    run = cell.first
+    return {
+        "model": cell.model,
+        "cell": cell.name,
+        "method": run.method,
+        "train_set": run.train_set,
+        "layer_requested": run.layer_requested,
+        "layer": run.layer,
+        "layer_evidence": run.evidence,
+        "iterative_steps": run.iterative_steps,
+        "learning_rate": run.learning_rate,
+        "steps": run.steps,
+        "seeds": [r.seed for r in cell.runs],
+        "train_wall_s": {str(r.seed): r.wall_s for r in cell.runs if r.wall_s is not None},
+        "scores": {
+            score.benchmark: {
+                **asdict(score.avg),
+                "n_problems": score.n_problems,
+                "n_samples": score.n_samples,
+                "by_seed": {str(seed): value for seed, value in score.by_seed.items()},
+            }
+            for score in scores
+            if (score.model, score.cell) == (cell.model, cell.name)
+        },
+    }
+
+
+def _boundary(entropy: Entropy) -> dict[str, Any]:
+    keys = ("layers", "status", "boundary_layer", "tolerance", "lens", "reason", "n_tokens", "n_problems")
+    return {key: getattr(entropy, key) for key in keys}

@@ -1,0 +1,214 @@
+"""Tables of the report, once: the page shows them as HTML, others read them as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bupo.report.compare import BASE, MEAN, Cell, Comparison, Score
+from bupo.report.figures_training import CURVES, series
+from bupo.report.records import Results
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with plain values: shares are of 1, differences too, None is not known."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Value, ...]]
+
+    def as_csv(self) -> str:
+        """The table as CSV with a header."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+        return buffer.getvalue()
+
+
+def all_tables(
+    results: Results, cells: Sequence[Cell], scores: Sequence[Score], comparisons: Sequence[Comparison]
+) -> list[Table]:
+    """Every table of the report."""
+    return [
+        scores_table(scores),
+        comparisons_table(comparisons),
+        responses_table(cells, results.benchmarks),
+        pass_at_k_table(cells, results.benchmarks),
+        training_table(cells),
+        entropy_table(results),
+        boundary_table(results),
+        data_table(results),
+        contamination_table(results),
+        cost_table(results),
+    ]
+
+
+def scores_table(scores: Sequence[Score]) -> Table:
+    """avg@n of every cell on every benchmark."""
+    columns = ("model", "cell", "benchmark", "avg_at_n", "low", "high", "n_problems", "n_samples", "n_seeds")
+    return Table(
+        "scores",
+        columns,
+        [
+            (
+                *(s.model, s.cell, s.benchmark, s.avg.value, s.avg.low, s.avg.high),
+                *(s.n_problems, s.n_samples, len(s.by_seed)),
+            )
+            for s in scores
+        ],
+    )
+
+
+def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
+    """Paired differences with their verdicts."""
+    columns = (
+        *("model", "cell", "against", "benchmark", "difference", "low", "high", "n_problems"),
+        *("p_value", "p_holm", "resolvable", "verdict"),
+    )
+    return Table(
+        "comparisons",
+        columns,
+        [
+            (
+                *(c.model, c.cell, c.against, c.benchmark),
+                *(c.difference.value, c.difference.low, c.difference.high, c.n_problems),
+                *(c.p_value, c.corrected, c.resolvable, c.verdict),
+            )
+            for c in comparisons
+        ],
+    )
+
+
+def responses_table(cells: Sequence[Cell], benchmarks: Sequence[str]) -> Table:
+    """What the responses were like: cut off, without a box, how long, graders at odds."""
+    columns = (
+        *("model", "cell", "seed", "benchmark", "truncated", "no_box", "mean_tokens"),
+        *("grader", "grader_disagreements", "n_responses"),
+    )
+    found: list[tuple[Value, ...]] = []
+    for cell in cells:
+        for run in cell.runs:
+            for name in benchmarks:
+                if name in run.evaluated:
+                    e = run.evaluated[name]
+                    found.append(
+                        (
+                            *(cell.model, cell.name, run.seed, name, e.truncated, e.no_box, e.mean_tokens),
+                            *(e.grader, e.disagreements, e.n_problems * e.n_samples),
+                        )
+                    )
+    return Table("responses", columns, found)
+
+
+def pass_at_k_table(cells: Sequence[Cell], benchmarks: Sequence[str]) -> Table:
+    """Unbiased pass@k of every run."""
+    columns = (
+        "model",
+        "cell",
+        "seed",
+        "benchmark",
+        "k",
+        "pass_at_k",
+        "low",
+        "high",
+        "n_problems",
+        "n_samples",
+    )
+    found: list[tuple[Value, ...]] = []
+    for cell in cells:
+        for run in cell.runs:
+            for name in benchmarks:
+                if name in run.evaluated:
+                    e = run.evaluated[name]
+                    found += [
+                        (
+                            *(cell.model, cell.name, run.seed, name, k),
+                            *(p.value, p.low, p.high, e.n_problems, e.n_samples),
+                        )
+                        for k, p in sorted(e.pass_at_k.items())
+                    ]
+    return Table("pass_at_k", columns, found)
+
+
+def training_table(cells: Sequence[Cell]) -> Table:
+    """The curves of the report by step."""
+    found: list[tuple[Value, ...]] = []
+    for cell in cells:
+        for run in cell.runs:
+            curves = [dict(series(run, curve)) for curve in CURVES]
+            for step in sorted({step for curve in curves for step in curve}):
+                found.append((cell.model, cell.name, run.seed, step, *(curve.get(step) for curve in curves)))
+    names = tuple(curve.name.replace("-", "_") for curve in CURVES)
+    return Table("training", ("model", "cell", "seed", "step", *names), found)
+
+
+def entropy_table(results: Results) -> Table:
+    """Every statistic of the entropy analysis over all responses."""
+    names = ("quantity", "policy", "layer", "lens", "mean", "low", "high", "n_tokens", "n_problems")
+    found: list[tuple[Value, ...]] = []
+    for entropy in results.entropy:
+        for row in entropy.table[list(names)].itertuples(index=False, name=None):
+            found.append((entropy.model, *(None if value != value else value for value in row)))
+    return Table("entropy", ("model", *names), found)
+
+
+def boundary_table(results: Results) -> Table:
+    """FFN entropy change and stage of every layer."""
+    columns = ("model", "layer", "ffn_change", "low", "high", "stage", "is_boundary", "lens", "n_problems")
+    return Table(
+        "boundary",
+        columns,
+        [
+            (
+                *(e.model, row.layer, row.change.value, row.change.low, row.change.high, row.stage),
+                *(row.layer == e.boundary_layer, e.lens, e.n_problems),
+            )
+            for e in results.entropy
+            for row in e.evidence
+        ],
+    )
+
+
+def data_table(results: Results) -> Table:
+    """Rows of every problem set."""
+    columns = ("set", "role", "upstream", "left_out", "dropped", "kept", "reasons", "source")
+    return Table(
+        "data",
+        columns,
+        [
+            (
+                *(d.name, d.role, d.upstream, d.left_out, d.dropped, d.kept),
+                "; ".join(f"{reason}: {count}" for reason, count in d.reasons.items()),
+                d.source,
+            )
+            for d in results.data
+        ],
+    )
+
+
+def contamination_table(results: Results) -> Table:
+    """Benchmark problems found in training sets."""
+    columns = ("train_set", "benchmark", "problems", "inside", "removed_from_training", "to_review")
+    return Table(
+        "contamination",
+        columns,
+        [(c.train, c.benchmark, c.problems, c.inside, c.removed, c.review) for c in results.contamination],
+    )
+
+
+def cost_table(results: Results) -> Table:
+    """Training time of every run."""
+    return Table(
+        "cost",
+        ("model", "cell", "seed", "steps", "train_wall_s"),
+        [(r.model, r.cell, r.seed, r.steps, r.wall_s) for r in results.runs if r.cell != BASE],
+    )
+
+
+def mean_label(benchmark: str) -> str:
+    """A benchmark's heading; the mean over all is named as such."""
+    return "mean of benchmarks" if benchmark == MEAN else benchmark
