@@ -89,6 +89,10 @@ class Plan:
         """The training problems of a cell."""
         return self.table(model, self._cell(model, name).train_set)
 
+    def contamination(self, problems: str) -> list[str]:
+        """The leaks that a problem set is freed of, if it is trained on."""
+        return [f"{self.folder}/data/contamination.json"] if problems in self.train_sets else []
+
     def boundary(self, model: str, name: str) -> list[str]:
         """The boundary file that a cell's layer hangs on, if it does."""
         automatic = self._cell(model, name).layer == "auto"
