@@ -31,7 +31,7 @@ $(STAMP): envs/cpu.lock pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES)
-	@$(BIN)/python -m bupo.report where --summary results/demo/summary.json
+	@$(BIN)/python -m bupo.experiment where demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TextIO
 
 
 def duration(seconds: float) -> str:
@@ -15,10 +16,22 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Prints ``[stage] 12/40 steps, about 35 s left`` to stderr, at most once per ``every`` seconds."""
+    """Prints ``[stage] 12/40 steps, about 35 s left``, at most once per ``every`` seconds.
 
-    def __init__(self, stage: str, total: int, unit: str, every: float = 5.0, done: int = 0) -> None:
+    To stderr, or to ``stream`` where stderr is redirected.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        total: int,
+        unit: str,
+        every: float = 5.0,
+        done: int = 0,
+        stream: TextIO | None = None,
+    ) -> None:
         self.stage, self.total, self.unit, self.every = stage, total, unit, every
+        self.stream = stream
         self.start_done = done
         self.start = time.monotonic()
         self.printed = self.start
@@ -37,4 +50,4 @@ class Progress:
             line += f", about {duration((now - self.start) / fresh * (self.total - done))} left"
         elif done >= self.total:
             line += f", {duration(now - self.start)}"
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=self.stream or sys.stderr, flush=True)

@@ -24,7 +24,7 @@ SPLITS = {"warmup": 60, "train": 20, "heldout": 20}
 DIFFICULTIES = {"easy": (1, 2), "hard": (2, 3), "mixed": (1, 2, 3)}
 # The largest number told, the largest result and the largest factor or divisor: so small that a tiny model
 # learns them in a minute.
-LARGEST, TOTAL, FACTOR = 12, 24, 5
+LARGEST, TOTAL, FACTOR = 10, 20, 5
 
 
 @dataclass(frozen=True)

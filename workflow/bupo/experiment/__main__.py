@@ -1,4 +1,4 @@
-"""``python -m bupo.experiment``: check an experiment, or write one cell's configuration."""
+"""``python -m bupo.experiment``: check an experiment, write one cell's configuration, find the results."""
 
 import argparse
 from pathlib import Path
@@ -23,6 +23,12 @@ def main() -> None:
     configure.add_argument("--configs", type=Path, default=Path("configs"))
     configure.add_argument("--out", type=Path, required=True, help="the config.yaml to write")
 
+    where = commands.add_parser(
+        "where", help="print where the results are and how to look at them"
+    )
+    where.add_argument("name", help="a file of configs/experiment/, without its ending")
+    where.add_argument("--results", default="results")
+
     args = parser.parse_args()
     if args.command == "check":
         from bupo.experiment.resolve import plan_of
@@ -30,6 +36,10 @@ def main() -> None:
         plan = plan_of(args.name, args.overrides, args.configs)
         for cell in plan.cells:
             print(cell.run)
+    elif args.command == "where":
+        from bupo.experiment.where import where as tell
+
+        print(tell(args.name, args.results))
     else:
         from bupo.experiment.configure import configure as write
 

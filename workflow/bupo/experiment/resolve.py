@@ -115,7 +115,9 @@ def _write(plan: Plan, configs: Path) -> None:
             "engine": experiment.training.engine,
             "steps": experiment.training.steps,
             "overrides": experiment.training.overrides,
-            "fallback": experiment.auto_layer.fallback if experiment.auto_layer else None,
+            "fallback": experiment.auto_layer.fallback
+            if experiment.auto_layer and cell.layer == "auto"
+            else None,
             "train_file": plan.train_table(cell.model, cell.name),
             "benchmark_files": [plan.table(cell.model, name) for name in plan.benchmarks],
             "layers": plan.models[cell.model].layers,

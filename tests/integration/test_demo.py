@@ -1,0 +1,91 @@
+"""The demo, from nothing to the report, killed without warning on its way."""
+
+import json
+
+import pytest
+
+from bupo.files import read_json, read_yaml
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(shared_checkout):
+    """The demo's results, after a kill in the first model's warm-up and one in the middle of a training."""
+    results = shared_checkout.folder / "results/demo"
+
+    def log(name):
+        path = results / "logs" / name
+        return path.read_text() if path.exists() else ""
+
+    def a_run_has_a_checkpoint_and_is_not_done():
+        runs = [path.parents[1] for path in results.glob("runs/*/*/seed1/checkpoints/*")]
+        return any(not (run / "done.json").exists() for run in runs)
+
+    shared_checkout.kill_when(lambda: "warm-up" in log("models/tiny_qwen3.log"))
+    assert not (results / "models/tiny_qwen3/model.json").exists()
+    shared_checkout.kill_when(a_run_has_a_checkpoint_and_is_not_done)
+    finished = shared_checkout.run()
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    return shared_checkout
+
+
+def test_every_result_is_there(demo):
+    results = demo.folder / "results/demo"
+    for name in (
+        "report/index.html",
+        "summary.json",
+        "experiment.yaml",
+        "tracking.json",
+        "data/contamination.json",
+    ):
+        assert (results / name).stat().st_size > 0, name
+
+
+def test_a_killed_training_has_every_step_once(demo):
+    for metrics in (demo.folder / "results/demo").glob("runs/*/*/seed1/metrics.jsonl"):
+        steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+        assert steps == list(
+            range(1, read_yaml(metrics.parent / "config.yaml")["trainer"]["total_training_steps"] + 1)
+        )
+
+
+def test_grpo_and_bupo_learn(demo):
+    summary = read_json(demo.folder / "results/demo/summary.json")
+    against_base = [row for row in summary["comparisons"] if row["against"] == "base"]
+    assert {row["cell"].split("-")[0] for row in against_base} == {"grpo", "bupo"}
+    for row in against_base:
+        assert row["difference"]["low"] > 0, f"{row} is not above the base model"
+
+
+def test_auto_is_the_measured_boundary_or_the_stated_fallback(demo):
+    results = demo.folder / "results/demo"
+    boundary = read_json(results / "entropy/tiny_qwen3/boundary.json")
+    config = read_yaml(results / "runs/tiny_qwen3/bupo-kauto-s4/seed1/config.yaml")["bupo"]
+    clear = boundary["status"] == "clear"
+    assert config["layer"] == (boundary["boundary_layer"] if clear else 3)
+    assert config["layer_evidence"]["status"] == boundary["status"]
+    assert config["schedule"] == [{"layer": config["layer"], "steps": 4}, {"layer": "final"}]
+
+
+def test_a_second_run_finds_nothing_to_do(demo):
+    again = demo.run()
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_a_comment_reruns_nothing_and_a_new_cell_only_itself(demo):
+    path = demo.folder / "configs/experiment/demo.yaml"
+    path.write_text("# a comment\n" + path.read_text())
+    assert "Nothing to be done" in demo.run("--dry-run").stdout
+    path.write_text(path.read_text().replace("layer: [auto, ", "layer: [auto, 1, "))
+    counts = {
+        line.split()[0]: line.split()[1]
+        for line in demo.run("--dry-run").stdout.splitlines()
+        if len(line.split()) == 2
+    }
+    assert (
+        counts["train"] == "1"
+        and counts["evaluate"] == "2"
+        and "model" not in counts
+        and "entropy" not in counts
+    )

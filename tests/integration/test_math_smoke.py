@@ -1,0 +1,47 @@
+"""The same chain over real sets in their upstream form, with the tiny model."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from bupo.files import read_json
+
+pytestmark = pytest.mark.slow
+
+BENCHMARKS = {"math500": 500, "amc23": 40, "aime24": 30, "aime25": 30}
+
+
+@pytest.fixture(scope="module")
+def smoke(shared_checkout, shared_data):
+    overrides = f"overrides=[data.source=local,data.directory={shared_data}]"
+    finished = shared_checkout.run("--config", "experiment=math_smoke", overrides)
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    return shared_checkout.folder / "results/math_smoke"
+
+
+def test_real_sets_were_read_whole(smoke):
+    for name, rows in BENCHMARKS.items():
+        assert read_json(smoke / f"data/{name}.json")["rows"]["upstream"] == rows
+    assert read_json(smoke / "data/math.json")["rows"]["kept"] > 7000
+    assert read_json(smoke / "data/deepscaler.json")["rows"]["kept"] > 35000
+
+
+def test_leaks_of_the_training_sets_were_taken_out(smoke):
+    leaks = {leak["train_id"] for leak in read_json(smoke / "data/contamination.json")["leaks"]}
+    assert leaks
+    for name in ("math", "deepscaler"):
+        ids = {
+            row["id"] for row in pq.read_table(smoke / f"data/plain/{name}.parquet")["extra_info"].to_pylist()
+        }
+        assert ids and not ids & leaks
+
+
+def test_every_benchmark_was_answered_by_every_model(smoke):
+    for run in ("base/seed0", "grpo-deepscaler/seed1", "bupo-kauto-s1-math/seed1"):
+        for name in BENCHMARKS:
+            summary = read_json(smoke / f"evaluation/tiny_qwen3/{run}/{name}/summary.json")
+            assert summary["n_problems"] == 6 and 0 <= summary["avg_at_n"]["value"] <= 1
+
+
+def test_the_report_says_what_it_is(smoke):
+    page = (smoke / "report/index.html").read_text()
+    assert "A smoke run: the tiny arithmetic model meets real mathematics" in page

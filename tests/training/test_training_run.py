@@ -1,0 +1,154 @@
+"""Whole runs through the command line: golden numbers, kill and resume, Ray."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bupo.files import sha256_file, to_yaml
+
+TIMES = ("timing", "perf", "actor/perf")
+GOLDEN = Path(__file__).with_name("golden.json")
+
+pytestmark = pytest.mark.slow
+
+
+def command(config, out):
+    return [sys.executable, "-m", "bupo.training", "--config", str(config), "--out", str(out)]
+
+
+def environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def train(config, out):
+    result = subprocess.run(command(config, out), env=environment(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def metrics(out):
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if not key.startswith(TIMES)} for line in lines]
+
+
+def same(one, other):
+    assert metrics(one) == metrics(other)
+    assert sha256_file(one / "model" / "model.safetensors") == sha256_file(
+        other / "model" / "model.safetensors"
+    )
+
+
+def written(compose, folder, *overrides):
+    folder.mkdir(parents=True)
+    config = folder / "config.yaml"
+    config.write_text(to_yaml(compose(*overrides)))
+    return config
+
+
+BUPO = ("algorithm=bupo", "++bupo.layer=2", "++bupo.iterative_steps=2")
+
+
+@pytest.fixture(scope="module")
+def bupo(compose, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bupo")
+    config = written(compose, folder / "config", *BUPO)
+    result = train(config, folder / "run")
+    return config, folder / "run", result
+
+
+def test_a_run_leaves_what_it_says(bupo):
+    _, out, result = bupo
+    assert "[training] 4/4 steps, the full policy" in result.stderr
+    assert result.stdout == ""
+    done = json.loads((out / "done.json").read_text())
+    assert done["steps"] == 4
+    assert done["files"]["metrics.jsonl"] == sha256_file(out / "metrics.jsonl")
+    assert {"model/model.safetensors", "model/config.json", "model/tokenizer.json"} <= set(done["files"])
+    assert not (out / "checkpoints").exists()
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "done.json",
+        "log.txt",
+        "metrics.jsonl",
+        "model",
+    ]
+
+
+def test_metrics_say_which_policy_they_are_of(bupo):
+    lines = metrics(bupo[1])
+    assert [line["bupo/phase"] for line in lines] == [1, 1, 2, 2]
+    assert [line["bupo/layer"] for line in lines] == [2, 2, 4, 4]
+    assert ["bupo/entropy_internal" in line for line in lines] == [True, True, False, False]
+    assert ["bupo/kl_full_to_internal" in line for line in lines] == [True, True, False, False]
+    assert all("bupo/entropy_full" in line and "actor/entropy" not in line for line in lines)
+    assert all({"reward/truncated", "reward/no_box", "critic/score/mean"} <= set(line) for line in lines)
+
+
+def test_a_second_call_does_nothing(bupo):
+    config, out, _ = bupo
+    before = (out / "done.json").stat().st_mtime_ns
+    started = time.monotonic()
+    assert train(config, out).stdout == f"{out}: done already\n"
+    assert (out / "done.json").stat().st_mtime_ns == before
+    assert time.monotonic() - started < 5
+
+
+def test_the_first_steps_have_the_golden_numbers(bupo, compose, tmp_path):
+    grpo = written(compose, tmp_path / "config", "trainer.total_training_steps=2")
+    train(grpo, tmp_path / "run")
+    golden = json.loads(GOLDEN.read_text())
+    for name, out in (("bupo", bupo[1]), ("grpo", tmp_path / "run")):
+        for expected, line in zip(golden[name], metrics(out)[:2], strict=True):
+            assert {key: line[key] for key in expected} == pytest.approx(expected, rel=1e-3, abs=1e-5), name
+
+
+def test_killed_again_and_again_it_ends_as_if_nothing_had_been(bupo, tmp_path):
+    config, whole, _ = bupo
+    out, kills = tmp_path / "run", 0
+    lines = out / "metrics.jsonl"
+    for wanted in (1, 3):
+        process = subprocess.Popen(command(config, out), env=environment(), start_new_session=True)
+        while process.poll() is None and (not lines.exists() or len(lines.read_text().splitlines()) < wanted):
+            time.sleep(0.01)
+        time.sleep(0.1 * kills)  # at another point of the step each time
+        os.killpg(process.pid, signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 2
+    assert not (out / "done.json").exists()
+    assert "going on after step" in train(config, out).stderr
+    same(whole, out)
+    assert json.loads((out / "done.json").read_text())["resumed_from"] > 0
+
+
+def test_two_at_once_in_one_folder_are_kept_apart(bupo, tmp_path):
+    config, out = bupo[0], tmp_path / "run"
+    first = subprocess.Popen(command(config, out), env=environment(), start_new_session=True)
+    while not (out / "log.txt").exists():
+        time.sleep(0.05)
+    second = subprocess.run(command(config, out), env=environment(), capture_output=True, text=True)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert second.returncode == 2
+    assert "another process is training this run" in second.stderr
+
+
+def test_another_configuration_starts_anew(bupo, compose, tmp_path):
+    out = tmp_path / "run"
+    first = written(compose, tmp_path / "first", "trainer.total_training_steps=1")
+    second = written(compose, tmp_path / "second", "trainer.total_training_steps=1", "bupo.seed=2")
+    train(first, out)
+    before = metrics(out)
+    train(second, out)
+    assert [line["step"] for line in metrics(out)] == [1]
+    assert metrics(out) != before
+
+
+def test_with_ray_the_numbers_are_the_same(bupo, compose, tmp_path):
+    config = written(compose, tmp_path / "config", *BUPO, "bupo.single_process=false")
+    train(config, tmp_path / "run")
+    same(bupo[1], tmp_path / "run")

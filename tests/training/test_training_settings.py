@@ -1,0 +1,113 @@
+import copy
+import subprocess
+import sys
+
+import pytest
+
+from bupo.errors import UserError
+from bupo.experiment.compose import compose_cell
+from bupo.training.run import config_sha256
+from bupo.training.settings import check
+
+
+@pytest.fixture(scope="module")
+def bupo_config(compose):
+    return compose("algorithm=bupo", "++bupo.layer=2", "++bupo.iterative_steps=2")
+
+
+def changed(config, **values):
+    config = copy.deepcopy(config)
+    for key, value in values.items():
+        at = config
+        *path, last = key.split("__")
+        for name in path:
+            at = at[name]
+        at[last] = value
+    return config
+
+
+def test_the_projects_configs_pass(bupo_config, compose):
+    assert [phase.steps for phase in check(bupo_config, "c").phases] == [2, None]
+    assert check(compose(), "c").at(1).layer is None
+    assert check(compose("algorithm=intergrpo", "++bupo.layer=4"), "c").at(4).layer.number == 4
+
+
+@pytest.mark.parametrize("engine", ["cpu", "gpu"])
+def test_the_papers_settings(root, engine):
+    values = {
+        "bupo.model": "m",
+        "bupo.cell": "c",
+        "bupo.layers": 36,
+        "bupo.layer": 6,
+        "bupo.iterative_steps": 30,
+        "actor_rollout_ref.model.path": "m",
+        "data.train_files": ["t.parquet"],
+    }
+    config = compose_cell(root / "configs", ["algorithm=bupo", f"engine={engine}"], values, where="test")
+    actor, rollout = config["actor_rollout_ref"]["actor"], config["actor_rollout_ref"]["rollout"]
+    assert config["bupo"]["schedule"] == [{"layer": 6, "steps": 30}, {"layer": "final"}]
+    assert config["algorithm"]["adv_estimator"] == "grpo"
+    assert actor["loss_agg_mode"] == "seq-mean-token-mean"
+    assert (actor["clip_ratio"], actor["clip_ratio_c"], actor["grad_clip"]) == (0.2, 10.0, 1.0)
+    assert (actor["entropy_coeff"], actor["use_kl_loss"]) == (0.0, False)
+    assert (rollout["n"], rollout["temperature"]) == (8, 1.0)
+    if engine == "gpu":
+        batch, updates = config["data"]["train_batch_size"], actor["ppo_mini_batch_size"]
+        assert batch / updates * actor["ppo_epochs"] == 16
+        assert (actor["optim"]["lr"], config["data"]["max_response_length"]) == (1e-6, 7168)
+        assert (config["trainer"]["device"], rollout["name"]) == ("cuda", "vllm")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"bupo__layers": 5}, r"bupo\.layers = 5, but .* has 4 layers"),
+        ({"bupo__schedule": [{"layer": 9}]}, r"\.layer = 9 should be a layer from 1 to 4"),
+        ({"bupo__reward": {"grader": "exact"}}, r"bupo\.reward\.grader = 'exact'"),
+        ({"bupo__seed": "one"}, r"bupo\.seed"),
+        ({"bupo__single_process": None}, r"bupo\.single_process"),
+        ({"trainer__total_training_steps": 1}, r"2 steps, more than trainer\.total_training_steps = 1"),
+        ({"trainer__save_freq": -1}, r"trainer\.save_freq = -1"),
+        ({"trainer__n_gpus_per_node": 2}, r"bupo\.single_process"),
+        ({"trainer__device": "cuda"}, r"rollout\.name = 'hf' should be 'vllm'"),
+        ({"trainer__v1__trainer_mode": "sync"}, r"trainer_mode = 'sync' should be 'bupo'"),
+        ({"actor_rollout_ref__actor__strategy": "fsdp"}, r"strategy = 'fsdp' should be 'fsdp2'"),
+        ({"actor_rollout_ref__rollout__top_p": 0.9}, r"top_p"),
+        ({"data__train_files": ["nowhere.parquet"]}, r"data\.train_files: there is no file nowhere\.parquet"),
+        ({"actor_rollout_ref__model__use_fused_kernels": True}, "fused kernels compute the full policy"),
+        ({"actor_rollout_ref__model__lora_rank": 8}, "lora_rank"),
+        ({"actor_rollout_ref__actor__use_kl_loss": True}, "use_kl_loss"),
+        ({"algorithm__use_kl_in_reward": True}, "use_kl_in_reward"),
+        ({"algorithm__rollout_correction__bypass_mode": True}, "bypass_mode"),
+        ({"algorithm__rollout_correction__rollout_is": "token"}, "rollout_is"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(bupo_config, change, told):
+    with pytest.raises(UserError, match=told):
+        check(changed(bupo_config, **change), "cell.yaml")
+
+
+def test_without_an_internal_policy_fewer_things_are_refused(compose):
+    check(changed(compose(), actor_rollout_ref__actor__use_kl_loss=True), "c")
+
+
+def test_identity_is_that_of_the_values(bupo_config):
+    shuffled = dict(reversed(bupo_config.items()))
+    assert config_sha256(shuffled) == config_sha256(bupo_config)
+    assert config_sha256(changed(bupo_config, bupo__seed=2)) != config_sha256(bupo_config)
+
+
+def test_command_line_tells_a_missing_file(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "bupo.training",
+        "--config",
+        "nowhere.yaml",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "error: nowhere.yaml: there is no such file.\n"
+    assert not (tmp_path / "run").exists()

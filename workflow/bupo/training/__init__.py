@@ -1,0 +1,1 @@
+"""Training: BuPO, its parts and GRPO, on verl through its own hooks."""

@@ -1,0 +1,43 @@
+"""``python -m bupo.training``: train one cell of the grid with verl.
+
+Reads a resolved configuration, as `python -m bupo.experiment` writes it, and what it names: training
+problems in verl's schema and the model. Writes into the run's folder:
+
+  metrics.jsonl   verl's metrics, one line a step, at once
+  model/          the trained model in Hugging Face's format, with its tokenizer
+  done.json       last: the configuration's hash, hashes of the files above
+  log.txt         what verl prints
+  checkpoints/    while it runs
+
+The same command goes on from the last checkpoint after the run was stopped or killed, and does nothing when
+done.json belongs to this configuration.
+"""
+
+import argparse
+from pathlib import Path
+
+from bupo.errors import run_command
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bupo.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, required=True, help="the cell's resolved configuration (YAML)")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument(
+        "--tracking",
+        type=Path,
+        help="tracking.json of the experiment: metrics go to the cell's MLflow run too",
+    )
+    arguments = parser.parse_args()
+    from bupo.training.run import run
+
+    run(arguments.config, arguments.out, arguments.tracking)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,186 @@
+"""What a run is asked to do, checked before anything starts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bupo.errors import UserError
+from bupo.grading import RULES
+from bupo.policies.architectures import ARCHITECTURES
+from bupo.training.schedule import Schedule, parse_schedule
+from bupo.validation import validated
+
+ROLLOUT_OF_DEVICE = {"cpu": "hf", "cuda": "vllm"}
+
+
+class RewardSettings(BaseModel):
+    """``bupo.reward``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grader: str
+
+
+class BupoSettings(BaseModel):
+    """``bupo``: what verl does not know of. Further keys are for people and for the report."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    cell: str
+    seed: int
+    layers: int
+    lens: str
+    schedule: list[dict[str, Any]]
+    reward: RewardSettings
+    single_process: bool
+
+
+class _Root(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    bupo: BupoSettings
+
+
+def check(config: dict[str, Any], where: str) -> Schedule:
+    """Check all that can be checked without verl.
+
+    Args:
+        config: the whole configuration, paths relative to the working directory.
+        where: its file, for messages.
+
+    Returns:
+        The schedule of phases.
+
+    Raises:
+        UserError: the first thing that is wrong, above all what would train another policy than the one
+        asked for.
+    """
+    bupo = validated(_Root, config, where).bupo
+    if bupo.reward.grader not in RULES:
+        raise UserError(
+            f"{where}: bupo.reward.grader = {bupo.reward.grader!r} should be one of {', '.join(RULES)}."
+        )
+    schedule = parse_schedule(bupo.schedule, bupo.layers, bupo.lens, where)
+    _check_steps(config, schedule, where)
+    _check_model(config, bupo.layers, where)
+    _check_files(config, where)
+    _check_machine(config, bupo.single_process, where)
+    if any(phase.layer is not None for phase in schedule.phases):
+        _check_internal(config, where)
+    return schedule
+
+
+def _check_steps(config: dict[str, Any], schedule: Schedule, where: str) -> None:
+    total = config["trainer"]["total_training_steps"]
+    if not isinstance(total, int) or total < 1:
+        raise UserError(
+            f"{where}: trainer.total_training_steps = {total!r} should be a whole number, at least 1."
+        )
+    planned = sum(phase.steps or 0 for phase in schedule.phases)
+    if planned > total:
+        raise UserError(
+            f"{where}: bupo.schedule has {planned} steps, more than trainer.total_training_steps = {total}."
+        )
+    save_freq = config["trainer"]["save_freq"]
+    if not isinstance(save_freq, int) or save_freq < 1:
+        raise UserError(
+            f"{where}: trainer.save_freq = {save_freq!r} should be at least 1; without checkpoints a run "
+            "cannot go on after it was stopped."
+        )
+
+
+def _check_model(config: dict[str, Any], layers: int, where: str) -> None:
+    path = Path(config["actor_rollout_ref"]["model"]["path"])
+    file = path / "config.json"
+    if path.is_dir() and not file.exists():
+        raise UserError(
+            f"{where}: actor_rollout_ref.model.path = {path} has no config.json; it should hold a model."
+        )
+    if not file.exists():
+        return  # a name on the Hugging Face hub: verl loads it
+    model = json.loads(file.read_text(encoding="utf-8"))
+    if model.get("num_hidden_layers") != layers:
+        raise UserError(
+            f"{where}: bupo.layers = {layers}, but {path} has {model.get('num_hidden_layers')} layers."
+        )
+    if model.get("model_type") not in ARCHITECTURES:
+        raise UserError(
+            f"{where}: {path} is a {model.get('model_type')}; internal policies are known for "
+            f"{', '.join(sorted(ARCHITECTURES))}."
+        )
+
+
+def _check_files(config: dict[str, Any], where: str) -> None:
+    for key in ("train_files", "val_files"):
+        files = config["data"][key]
+        for file in [files] if isinstance(files, str) else files:
+            if not Path(file).is_file():
+                raise UserError(f"{where}: data.{key}: there is no file {file}.")
+
+
+def _check_machine(config: dict[str, Any], single_process: bool, where: str) -> None:
+    trainer, actor = config["trainer"], config["actor_rollout_ref"]
+    device, ranks = trainer["device"], trainer["nnodes"] * trainer["n_gpus_per_node"]
+    wanted = {
+        "trainer.v1.trainer_mode": (trainer["v1"]["trainer_mode"], "bupo"),
+        "trainer.use_v1": (trainer["use_v1"], True),
+        "actor_rollout_ref.actor.strategy": (actor["actor"]["strategy"], "fsdp2"),
+        "actor_rollout_ref.rollout.name": (actor["rollout"]["name"], ROLLOUT_OF_DEVICE.get(device)),
+    }
+    for key, (value, right) in wanted.items():
+        if value != right:
+            raise UserError(
+                f"{where}: {key} = {value!r} should be {right!r} where trainer.device = {device!r}."
+            )
+    if single_process and (device != "cpu" or ranks != 1):
+        raise UserError(
+            f"{where}: bupo.single_process = true is for one rank on the CPU; it should be false for "
+            f"{ranks} rank(s) on {device}, which need Ray."
+        )
+    if device == "cpu" and (actor["rollout"]["top_p"] != 1 or actor["rollout"]["top_k"] not in (-1, 0)):
+        raise UserError(
+            f"{where}: actor_rollout_ref.rollout.top_p and top_k should be 1 and -1 on the CPU, which draws "
+            "from the whole distribution."
+        )
+
+
+def _check_internal(config: dict[str, Any], where: str) -> None:
+    """Refuse what would silently train another policy than the internal one."""
+    model, actor = config["actor_rollout_ref"]["model"], config["actor_rollout_ref"]["actor"]
+    correction = config["algorithm"].get("rollout_correction") or {}
+    refused = {
+        "actor_rollout_ref.model.use_fused_kernels": (
+            model.get("use_fused_kernels"),
+            "verl's fused kernels compute the full policy",
+        ),
+        "actor_rollout_ref.model.lora_rank": (
+            (model.get("lora_rank") or 0) > 0 or ((model.get("lora") or {}).get("rank") or 0) > 0,
+            "internal policies are not defined for adapters here",
+        ),
+        "actor_rollout_ref.actor.use_kl_loss": (
+            actor.get("use_kl_loss"),
+            "it would pull the internal policy towards the full reference policy",
+        ),
+        "algorithm.use_kl_in_reward": (
+            config["algorithm"].get("use_kl_in_reward"),
+            "it would compare the internal policy with the full reference policy",
+        ),
+        "algorithm.rollout_correction.bypass_mode": (
+            correction.get("bypass_mode"),
+            "old log-probs would be the full policy's",
+        ),
+        "algorithm.rollout_correction.rollout_is": (
+            correction.get("rollout_is"),
+            "its weights would compare the internal with the full policy",
+        ),
+        "algorithm.rollout_correction.rollout_rs": (
+            correction.get("rollout_rs"),
+            "it would reject samples by comparing the internal with the full policy",
+        ),
+    }
+    for key, (value, reason) in refused.items():
+        if value:
+            raise UserError(f"{where}: {key} should be off in a schedule with an internal policy: {reason}.")

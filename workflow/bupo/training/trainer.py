@@ -1,0 +1,188 @@
+"""verl's synchronous trainer with a schedule of phases."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import transfer_queue as tq
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tensordict import NonTensorStack, TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
+
+from bupo.progress import Progress
+from bupo.training.checkpoints import Checkpoints
+from bupo.training.engine import EXPORT_FOLDER, FULL_POLICY, POLICY_KEY, policy_name
+from bupo.training.metrics import MetricsFile
+from bupo.training.schedule import Phase, parse_schedule
+
+TRAINER_NAME = "bupo"
+
+
+@register_trainer(TRAINER_NAME)
+class ScheduledTrainer(PPOTrainerSync):
+    """Trains the policy of the step's phase.
+
+    Old log-probs, entropy and updates are those of that policy; rollouts and advantages are always the full
+    policy's, and so is the reference (paper, InterGRPO).
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        with open_dict(config):  # verl asks `trainer_mode == "sync"` in several places
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        bupo = OmegaConf.to_container(config.bupo, resolve=True)
+        assert isinstance(bupo, dict)
+        self.schedule = parse_schedule(bupo["schedule"], bupo["layers"], bupo["lens"], "config")
+        self.out = Path(config.trainer.default_local_dir).parent
+        self.checkpoints = Checkpoints(Path(config.trainer.default_local_dir))
+        self.agent_loop_manager: Any = None
+        self.console: TextIO | None = None  # where progress is shown; None is stderr
+
+    def _init_resource_pool_mgr(self) -> None:
+        import ray
+
+        from bupo.training.worker import InternalPolicyWorker
+
+        super()._init_resource_pool_mgr()
+        for role, worker in self.role_worker_mapping.items():
+            if worker.__ray_metadata__.modified_class.__name__ == "ActorRolloutRefWorker":  # type: ignore[attr-defined]
+                self.role_worker_mapping[role] = ray.remote(InternalPolicyWorker)
+
+    # ------------------------------------------------------------------ the policy of each pass
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the step that is running."""
+        return self.schedule.at(self.global_steps)
+
+    def _name_policy(self, batch: KVBatchMeta, phase: Phase | None) -> None:
+        batch.extra_info[POLICY_KEY] = policy_name(phase.layer, phase.lens) if phase else FULL_POLICY
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._name_policy(batch, self.phase)
+        return super()._compute_old_log_prob(batch, metrics)
+
+    def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._name_policy(batch, None)
+        return super()._compute_ref_log_prob(batch, metrics)
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._name_policy(batch, self.phase)
+        return super()._update_actor(batch, metrics)
+
+    # ------------------------------------------------------------------ what makes runs repeat
+
+    def _fetch_one_gen_batch(self) -> TensorDict:
+        # verl names prompts with random UUIDs
+        batch = super()._fetch_one_gen_batch()
+        names = [f"s{self.global_steps:06d}p{row:06d}" for row in range(len(batch))]
+        batch["uid"] = NonTensorStack.from_list(names)
+        return batch
+
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> KVBatchMeta:
+        # the replay buffer's order is that of arrival
+        batch.reorder(sorted(range(len(batch.keys)), key=lambda row: _natural(batch.keys[row])))
+        return super()._balance_batch(batch, metrics, *args, **kwargs)
+
+    # ------------------------------------------------------------------ metrics
+
+    def on_train_begin(self) -> None:
+        """Put our metrics file beside verl's loggers."""
+        super().on_train_begin()
+        self.progress = Progress(
+            "training", self.total_training_steps, "steps", done=self.global_steps - 1, stream=self.console
+        )
+        self.logger: Any = MetricsFile(self.out / "metrics.jsonl", self.logger, self._after_metrics)
+
+    def _after_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
+        self.checkpoints.commit(step)
+        note = f"{self.schedule.at(step).name}, reward {metrics.get('critic/score/mean', float('nan')):.3f}"
+        self.progress.update(step, note)
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        super()._compute_metrics(batch, metrics, *args, **kwargs)
+        phase = self.phase
+        metrics["bupo/phase"] = phase.number
+        metrics["bupo/layer"] = phase.layer.number if phase.layer else int(self.config.bupo.layers)
+        metrics["bupo/internal"] = int(phase.layer is not None)
+        metrics.update(getattr(self.agent_loop_manager, "metrics", {}))
+        keys = [
+            key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)
+        ]
+        data = tq.kv_batch_get(
+            keys=keys,
+            partition_id=batch.partition_id,
+            select_fields=["extra_fields", "entropy", "response_mask"],
+        )
+        metrics.update(_reward_details(data))
+        _name_policies(metrics, data, phase)
+
+    # ------------------------------------------------------------------ checkpoints and the result
+
+    def _save_checkpoint(self) -> None:
+        # into staging: `_after_metrics` makes it valid once the step's metrics are written
+        root = self.config.trainer.default_local_dir
+        self.config.trainer.default_local_dir = str(self.checkpoints.staging)
+        try:
+            super()._save_checkpoint()
+        finally:
+            self.config.trainer.default_local_dir = root
+
+    def export(self) -> None:
+        """Write the trained model to ``model/`` in Hugging Face's format."""
+        import shutil
+
+        partial, target = self.out / EXPORT_FOLDER, self.out / "model"
+        self.actor_rollout_wg.save_checkpoint(str(partial), None, self.global_steps)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.replace(target)
+
+
+def _reward_details(data: TensorDict) -> dict[str, float]:
+    """Means of what the reward function told beside the score: share without a box, share cut off."""
+    infos = [dict(extra.get("reward_extra_info", {})) for extra in list(data["extra_fields"])]
+    names = set.intersection(*(set(info) for info in infos)) - {"score", "acc"} if infos else set()
+    return {f"reward/{name}": sum(float(info[name]) for info in infos) / len(infos) for name in sorted(names)}
+
+
+def _name_policies(metrics: dict[str, Any], data: TensorDict, phase: Phase) -> None:
+    """Say of which policy a metric is: verl's names do not know that there are two.
+
+    Entropy is in nats per generated token, averaged over all of them (paper); verl's ``actor/entropy`` is
+    averaged as the loss is.
+    """
+    metrics.pop("actor/entropy", None)
+    if "entropy" in data:
+        mask = data["response_mask"].values().bool()
+        metrics[f"bupo/entropy_{'internal' if phase.layer else 'full'}"] = (
+            data["entropy"].values()[mask].mean().item()
+        )
+    if phase.layer is None:
+        return
+    # verl compares the policy that sampled with the trained one to find faults; in phase 1 these are two
+    # policies
+    metrics["bupo/kl_full_to_internal"] = metrics.get("rollout_corr/kl")
+    for key in [key for key in metrics if key.startswith(("rollout_corr/", "training/rollout_"))]:
+        del metrics[key]
+
+
+def _natural(key: str) -> tuple[str, int, int]:
+    uid, session, index = key.rsplit("_", 2)
+    return uid, int(session), int(index)
+
+
+def check_registered(name: str) -> None:
+    """Make sure that verl will take this trainer.
+
+    Raises:
+        RuntimeError: it would take another one.
+    """
+    from verl.trainer.ppo.v1 import get_trainer_cls
+
+    if get_trainer_cls(name) is not ScheduledTrainer:
+        raise RuntimeError(f"verl takes {get_trainer_cls(name).__name__} for the trainer {name!r}")
