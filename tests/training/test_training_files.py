@@ -7,6 +7,7 @@ import pytest
 
 from bupo.training.checkpoints import Checkpoints
 from bupo.training.metrics import MetricsFile, keep_until, read_metrics
+from bupo.training.run import _start
 
 
 class Loggers:
@@ -88,6 +89,19 @@ def test_a_pointer_that_was_not_written_is_made_up_for(tmp_path):
     (checkpoints.root / "latest_checkpointed_iteration.txt").unlink()  # killed between rename and pointer
     assert checkpoints.prepare("identity") == 4
     assert (checkpoints.root / "latest_checkpointed_iteration.txt").read_text() == "4"
+
+
+def test_a_run_whose_metrics_were_taken_away_starts_anew(tmp_path):
+    checkpoints, metrics = Checkpoints(tmp_path / "checkpoints"), tmp_path / "metrics.jsonl"
+    checkpoints.prepare("identity")
+    stage(checkpoints, 2)
+    checkpoints.commit(2)
+    metrics.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n')
+    assert _start(checkpoints, metrics, "identity") == 2
+    metrics.write_text('{"step": 2}\n')
+    assert _start(checkpoints, metrics, "identity") == 0
+    assert checkpoints.steps() == []
+    assert metrics.read_text() == ""
 
 
 @pytest.mark.parametrize("identity", ["other", ""])

@@ -125,16 +125,28 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(bupo, tmp_path):
     assert json.loads((out / "done.json").read_text())["resumed_from"] > 0
 
 
-def test_two_at_once_in_one_folder_are_kept_apart(bupo, tmp_path):
-    config, out = bupo[0], tmp_path / "run"
+def test_a_second_process_waits_and_takes_over(bupo, tmp_path):
+    config, whole, _ = bupo
+    out = tmp_path / "run"
     first = subprocess.Popen(command(config, out), env=environment(), start_new_session=True)
     while not (out / "log.txt").exists():
         time.sleep(0.05)
-    second = subprocess.run(command(config, out), env=environment(), capture_output=True, text=True)
+    pipe = subprocess.PIPE
+    second = subprocess.Popen(command(config, out), env=environment(), stderr=pipe, text=True)
+    assert "another process is training this run; waiting for it" in second.stderr.readline()
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    assert second.returncode == 2
-    assert "another process is training this run" in second.stderr
+    second.communicate()
+    assert second.returncode == 0
+    same(whole, out)
+
+
+def test_a_run_whose_done_file_was_removed_is_not_trained_again(bupo):
+    config, out, _ = bupo
+    before = (out / "done.json").read_text(), (out / "metrics.jsonl").stat().st_mtime_ns
+    (out / "done.json").unlink()
+    assert "done already" in train(config, out).stdout
+    assert ((out / "done.json").read_text(), (out / "metrics.jsonl").stat().st_mtime_ns) == before
 
 
 def test_another_configuration_starts_anew(bupo, compose, tmp_path):
@@ -152,3 +164,21 @@ def test_with_ray_the_numbers_are_the_same(bupo, compose, tmp_path):
     config = written(compose, tmp_path / "config", *BUPO, "bupo.single_process=false")
     train(config, tmp_path / "run")
     same(bupo[1], tmp_path / "run")
+
+
+def test_two_ranks_train_the_same(bupo, compose, tmp_path):
+    """Sharded parameters: the same rollouts and log-probs; the mini-batches are made of other halves."""
+    config = written(
+        compose,
+        tmp_path / "config",
+        *BUPO,
+        "bupo.single_process=false",
+        "trainer.n_gpus_per_node=2",
+        "trainer.total_training_steps=2",
+    )
+    train(config, tmp_path / "run")
+    one, two = metrics(bupo[1])[0], metrics(tmp_path / "run")[0]
+    assert two["critic/score/mean"] == one["critic/score/mean"]
+    assert two["response_length/mean"] == one["response_length/mean"]
+    assert two["actor/grad_norm"] == pytest.approx(one["actor/grad_norm"], rel=0.2)
+    assert two["bupo/entropy_internal"] == pytest.approx(one["bupo/entropy_internal"], rel=1e-4)

@@ -1,22 +1,25 @@
 """One training run from its configuration file to ``done.json``."""
 
-import fcntl
 import gc
 import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bupo.errors import UserError
-from bupo.files import read_json, sha256_file, sha256_text, write_json
+from bupo.files import exclusive, read_json, sha256_file, sha256_text, write_json
 from bupo.training.checkpoints import Checkpoints
 from bupo.training.metrics import keep_until, read_metrics
 from bupo.validation import load_yaml
 
 MODEL = "model"
+DONE = "done.json"
+MANIFEST = ".manifest.json"
+"""A copy of ``done.json``: a workflow removes its outputs before it runs a job again, for instance when the
+job was killed after it was done, and a training that is whole should not be paid for twice."""
 
 
 def config_sha256(config: dict[str, Any]) -> str:
@@ -41,8 +44,7 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
             f"{config_file}: this is not a cell's configuration; `python -m bupo.experiment` writes them."
         )
     identity = config_sha256(config)
-    done = out / "done.json"
-    if done.exists() and read_json(done)["config_sha256"] == identity:
+    if _is_done(out, identity):
         Checkpoints(out.resolve() / "checkpoints").remove()
         print(f"{out}: done already")
         return
@@ -59,11 +61,13 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
     tracked = find(tracking, config) if tracking else None
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
+        if _is_done(out, identity):
+            return
         started = time.time()
-        done.unlink(missing_ok=True)
+        for name in (DONE, MANIFEST):
+            (out / name).unlink(missing_ok=True)
         checkpoints = Checkpoints(out.resolve() / "checkpoints")
-        first = checkpoints.prepare(identity)
-        keep_until(out / "metrics.jsonl", first)
+        first = _start(checkpoints, out / "metrics.jsonl", identity)
         if first:
             print(f"{out}: going on after step {first}", file=sys.stderr)
         values = _with_paths(config, out.resolve())
@@ -78,29 +82,59 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
                 f"{out}: {steps} steps were trained, not {config['trainer']['total_training_steps']}"
             )
         files = [out / "metrics.jsonl", *sorted(path for path in (out / MODEL).rglob("*") if path.is_file())]
-        write_json(
-            done,
-            {
-                "config_sha256": identity,
-                "steps": steps,
-                "resumed_from": first,
-                "wall_s": round(time.time() - started, 1),
-                "files": {str(path.relative_to(out)): sha256_file(path) for path in files},
-            },
-        )
+        manifest = {
+            "config_sha256": identity,
+            "steps": steps,
+            "resumed_from": first,
+            "wall_s": round(time.time() - started, 1),
+            "files": {str(path.relative_to(out)): sha256_file(path) for path in files},
+        }
+        for name in (MANIFEST, DONE):
+            write_json(out / name, manifest)
         checkpoints.remove()
+
+
+def _start(checkpoints: Checkpoints, metrics: Path, identity: str) -> int:
+    """Bring checkpoints and metrics to the same step; 0 where there is nothing to go on from."""
+    first = checkpoints.prepare(identity)
+    if [line["step"] for line in keep_until(metrics, first)] == list(range(1, first + 1)):
+        return first
+    checkpoints.remove()  # somebody took lines away: the run could not be made whole
+    keep_until(metrics, 0)
+    return checkpoints.prepare(identity)
+
+
+def _is_done(out: Path, identity: str) -> bool:
+    """Whether this configuration is trained; brings ``done.json`` back where only that was removed."""
+    for name in (DONE, MANIFEST):
+        path = out / name
+        if path.exists() and read_json(path)["config_sha256"] == identity:
+            break
+    else:
+        return False
+    manifest = read_json(path)
+    if any(
+        not (out / file).is_file() or sha256_file(out / file) != sha
+        for file, sha in manifest["files"].items()
+    ):
+        return False
+    if name != DONE:
+        write_json(out / DONE, manifest)
+    return True
 
 
 @contextmanager
 def _lock(out: Path) -> Iterator[None]:
-    """Keep a second process away from ``out``; the lock goes with the process that holds it."""
-    with (out / ".lock").open("w") as file:
+    """Keep a second process away from ``out``: it waits.
+
+    A job that outlived a killed workflow is not disturbed by the same command, which then finds it done.
+    """
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(exclusive(out / ".lock", wait=False))
         except BlockingIOError:
-            raise UserError(
-                f"{out}: another process is training this run; wait for it or end it first."
-            ) from None
+            print(f"{out}: another process is training this run; waiting for it", file=sys.stderr)
+            stack.enter_context(exclusive(out / ".lock"))
         yield
 
 

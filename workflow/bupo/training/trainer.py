@@ -147,7 +147,8 @@ def _reward_details(data: TensorDict) -> dict[str, float]:
     """Means of what the reward function told beside the score: share without a box, share cut off."""
     infos = [dict(extra.get("reward_extra_info", {})) for extra in list(data["extra_fields"])]
     names = set.intersection(*(set(info) for info in infos)) - {"score", "acc"} if infos else set()
-    return {f"reward/{name}": sum(float(info[name]) for info in infos) / len(infos) for name in sorted(names)}
+    numeric = [name for name in sorted(names) if all(isinstance(info[name], (int, float)) for info in infos)]
+    return {f"reward/{name}": sum(float(info[name]) for info in infos) / len(infos) for name in numeric}
 
 
 def _name_policies(metrics: dict[str, Any], data: TensorDict, phase: Phase) -> None:
