@@ -12,6 +12,8 @@ rule entropy:
         boundary="<results>/entropy/{model}/boundary.json",
     log:
         "<results>/logs/entropy/{model}.log",
+    # what others wait for goes first
+    priority: 30
     conda:
         "../envs/cpu.yaml"
     params:

@@ -8,6 +8,8 @@ rule model:
         "<results>/models/{model}/model.json",
     log:
         "<results>/logs/models/{model}.log",
+    # what others wait for goes first
+    priority: 40
     conda:
         "../envs/cpu.yaml"
     params:

@@ -38,6 +38,8 @@ rule train:
         "<results>/runs/{model}/{cell}/seed{seed}/done.json",
     log:
         "<results>/logs/runs/{model}/{cell}/seed{seed}.log",
+    # what others wait for goes first
+    priority: 20
     conda:
         "../envs/cpu.yaml"
     params:
