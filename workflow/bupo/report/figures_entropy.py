@@ -76,8 +76,11 @@ def entropy_change(entropy: Entropy) -> Panel | None:
     )
     axes.axhline(0, color=INK, linewidth=0.8)
     _boundary(axes, entropy)
-    _finish_axes(axes, f"Entropy change: {entropy.model}", "entropy out minus in, nats per token", first=1)
-    axes.set_xlabel("layer")
+    lens = entropy.lens.replace("_", " ")
+    _finish_axes(
+        axes, f"Entropy change, {lens} lens: {entropy.model}", "entropy out minus in, nats per token", first=1
+    )
+    axes.set_xlabel("layer, counted from 1")
     legend_below(figure, axes, columns=3)
     alt = f"Entropy change of attention and FFN at each layer of {entropy.model}, with intervals."
     return finish(figure, f"entropy-change-{entropy.model}", alt)

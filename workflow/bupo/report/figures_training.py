@@ -26,7 +26,12 @@ CURVES = (
     Curve("reward", "Reward", "mean reward of the rollouts", ("critic/score/mean", "critic/rewards/mean")),
     Curve("length", "Response length", "tokens, mean of the rollouts", ("response_length/mean",)),
     Curve("entropy", "Entropy of the full policy", "nats per token", ("bupo/entropy_full", "actor/entropy")),
-    Curve("entropy-internal", "Entropy of the internal policy", "nats per token", ("bupo/entropy_internal",)),
+    Curve(
+        "entropy-internal",
+        "Entropy of the internal policy, phase 1",
+        "nats per token",
+        ("bupo/entropy_internal",),
+    ),
     Curve("gradient", "Gradient norm", "before clipping", ("actor/grad_norm",)),
     Curve("no-box", "Rollouts without a box", "share of the rollouts", ("reward/no_box",)),
 )

@@ -126,7 +126,7 @@ def _title(above: int, below: int, total: int) -> tuple[str, str]:
                 "bad",
             )
         )
-    return "Not resolved: bottom-up training and GRPO do not differ by more than chance here.", "open"
+    return "Not resolved: no difference between bottom-up training and GRPO could be shown here.", "open"
 
 
 def _sentence(comparison: Comparison, label: str, results: Results) -> str:
