@@ -50,6 +50,17 @@ def test_a_killed_training_has_every_step_once(demo):
         )
 
 
+def test_mlflow_has_every_step_of_every_cell_once(demo, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.chdir(demo.folder)
+    tracking = read_json(demo.folder / "results/demo/tracking.json")
+    client = MlflowClient(tracking_uri=tracking["uri"])
+    for run, number in tracking["runs"].items():
+        history = client.get_metric_history(number, "critic/score/mean")
+        assert [point.step for point in history] == ([] if "/base/" in run else list(range(1, 13))), run
+
+
 def test_grpo_and_bupo_learn(demo):
     summary = read_json(demo.folder / "results/demo/summary.json")
     against_base = [row for row in summary["comparisons"] if row["against"] == "base"]

@@ -64,7 +64,7 @@ def bupo(compose, tmp_path_factory):
 
 def test_a_run_leaves_what_it_says(bupo):
     _, out, result = bupo
-    assert "[training] 4/4 steps, the full policy" in result.stderr
+    assert "/seed1] 4/4 steps, the full policy" in result.stderr
     assert result.stdout == ""
     done = json.loads((out / "done.json").read_text())
     assert done["steps"] == 4

@@ -3,22 +3,19 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from bupo.errors import UserError
-from bupo.files import read_yaml
+from bupo.validation import Strict, load_yaml, validated
 
 
-class Bootstrap(BaseModel):
+class Bootstrap(Strict):
     """Resampling behind the intervals."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     resamples: int = Field(default=10_000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1.0)
 
 
-class EvaluationSettings(BaseModel):
+class EvaluationSettings(Strict):
     """One evaluation: how samples are drawn, how they are graded, which numbers are made of them.
 
     Attributes:
@@ -37,8 +34,6 @@ class EvaluationSettings(BaseModel):
         seed: of the sampling.
         run: name shown in the summary, ``<model>/<cell>/seed<s>``; by default made from the model argument.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str | None = None
     samples: int = Field(ge=1)
@@ -72,14 +67,4 @@ def read_settings(path: str | Path) -> EvaluationSettings:
     Raises:
         UserError: names the file and the first key that is wrong.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist; --spec wants a YAML file with the evaluation's settings")
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no mapping; keys such as samples and max_new_tokens would be right")
-    try:
-        return EvaluationSettings(**content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise UserError(f"{path}: {key}: {first['msg']} (given: {first['input']!r})") from None
+    return validated(EvaluationSettings, load_yaml(path), path)

@@ -23,9 +23,7 @@ def main() -> None:
     configure.add_argument("--configs", type=Path, default=Path("configs"))
     configure.add_argument("--out", type=Path, required=True, help="the config.yaml to write")
 
-    where = commands.add_parser(
-        "where", help="print where the results are and how to look at them"
-    )
+    where = commands.add_parser("where", help="print where the results are and how to look at them")
     where.add_argument("name", help="a file of configs/experiment/, without its ending")
     where.add_argument("--results", default="results")
 

@@ -121,13 +121,14 @@ def check_plugin(device: str) -> None:
         raise RuntimeError(f"verl runs on {type(get_platform()).__name__} though trainer.device = cpu")
 
 
-def train(values: dict[str, Any], out: Path, where: str) -> None:
+def train(values: dict[str, Any], out: Path, where: str, logged: set[int]) -> None:
     """Train until the last step and export the model.
 
     Args:
         values: the whole configuration, checked, paths absolute.
         out: the run's folder, absolute.
         where: the configuration file, for messages.
+        logged: steps that MLflow has from before the run was stopped.
     """
     with_ray = not values["bupo"]["single_process"]
     with scratch_folder(out, sockets=with_ray) as scratch, output_to(out / "log.txt") as console:
@@ -136,10 +137,10 @@ def train(values: dict[str, Any], out: Path, where: str) -> None:
         tempfile.tempdir = None  # Python keeps the folder that it looked up first
         from omegaconf import OmegaConf
 
-        _train(OmegaConf.create(values), where, console)
+        _train(OmegaConf.create(values), where, console, logged)
 
 
-def _train(config: Any, where: str, console: TextIO) -> None:
+def _train(config: Any, where: str, console: TextIO, logged: set[int]) -> None:
     from verl.trainer import main_ppo
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
@@ -165,6 +166,7 @@ def _train(config: Any, where: str, console: TextIO) -> None:
 
         def init_agent_loop_manager(self) -> None:
             self.trainer.console = console
+            self.trainer.logged = logged
             if self.config.actor_rollout_ref.rollout.name != ROLLOUT_NAME:
                 super().init_agent_loop_manager()
                 return

@@ -10,6 +10,8 @@ from bupo.errors import UserError
 from bupo.files import read_json
 
 RELATIVE_SQLITE = "sqlite:///"
+STEP_METRIC = "training/global_step"
+"""A metric that verl logs at every step."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ def attach(run: TrackedRun, config: dict[str, Any]) -> None:
     """Make verl log to ``run``: by its environment variables and one more logger in ``config``."""
     os.environ |= {"MLFLOW_TRACKING_URI": run.uri, "MLFLOW_RUN_ID": run.run_id}
     config["trainer"]["logger"] = [*config["trainer"]["logger"], "mlflow"]
+
+
+def logged_steps(run: TrackedRun) -> set[int]:
+    """The steps that MLflow has of ``run``; none where MLflow is away."""
+    try:
+        from mlflow import MlflowClient
+
+        history = MlflowClient(tracking_uri=run.uri).get_metric_history(run.run_id, STEP_METRIC)
+    except Exception as error:
+        print(f"MLflow: the run could not be read: {error}", file=sys.stderr)
+        return set()
+    return {point.step for point in history}
 
 
 def complete(run: TrackedRun, metrics: Path) -> None:

@@ -54,7 +54,7 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
 
     patches.without_sklearn()
     from bupo.training.launch import train
-    from bupo.training.mlflow_run import attach, complete, find
+    from bupo.training.mlflow_run import attach, complete, find, logged_steps
     from bupo.training.settings import check
 
     check(config, str(config_file))
@@ -73,7 +73,8 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
         values = _with_paths(config, out.resolve())
         if tracked:
             attach(tracked, values)
-        train(values, out.resolve(), str(config_file))
+        logged = logged_steps(tracked) if tracked and first else set()
+        train(values, out.resolve(), str(config_file), logged)
         if tracked:
             complete(tracked, out / "metrics.jsonl")
         steps = len(read_metrics(out / "metrics.jsonl"))

@@ -38,6 +38,7 @@ class ScheduledTrainer(PPOTrainerSync):
         self.checkpoints = Checkpoints(Path(config.trainer.default_local_dir))
         self.agent_loop_manager: Any = None
         self.console: TextIO | None = None  # where progress is shown; None is stderr
+        self.logged: set[int] = set()  # steps that MLflow has already
 
     def _init_resource_pool_mgr(self) -> None:
         import ray
@@ -92,10 +93,17 @@ class ScheduledTrainer(PPOTrainerSync):
     def on_train_begin(self) -> None:
         """Put our metrics file beside verl's loggers."""
         super().on_train_begin()
+        cell = self.config.bupo
         self.progress = Progress(
-            "training", self.total_training_steps, "steps", done=self.global_steps - 1, stream=self.console
+            f"training {cell.model}/{cell.cell}/seed{cell.seed}",
+            self.total_training_steps,
+            "steps",
+            done=self.global_steps - 1,
+            stream=self.console,
         )
-        self.logger: Any = MetricsFile(self.out / "metrics.jsonl", self.logger, self._after_metrics)
+        self.logger: Any = MetricsFile(
+            self.out / "metrics.jsonl", self.logger, self._after_metrics, self.logged
+        )
 
     def _after_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         self.checkpoints.commit(step)
