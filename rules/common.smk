@@ -8,7 +8,6 @@ from bupo.experiment.watch import Watch
 wildcard_constraints:
     set=r"[a-z0-9_]+",
     model=r"[A-Za-z0-9_.]+",
-    prompt=r"[a-z]+",
     benchmark=r"[a-z0-9_]+",
     cell=r"[A-Za-z0-9_.+-]+",
     seed=r"\d+",

@@ -4,7 +4,8 @@
 localrules:
     normalise,
     contamination,
-    export,
+    export_benchmark,
+    export_training,
 
 
 rule normalise:
@@ -28,6 +29,7 @@ rule contamination:
     input:
         train=expand("<results>/data/normal/{set}.parquet", set=PLAN.train_sets),
         benchmarks=expand("<results>/data/normal/{set}.parquet", set=PLAN.benchmarks),
+        spare=expand("<results>/data/normal/{set}.parquet", set=PLAN.spare_sets),
     output:
         "<results>/data/contamination.json",
     log:
@@ -38,26 +40,48 @@ rule contamination:
         "data: training problems that are in a benchmark"
     shell:
         "python -m bupo.data contamination --train {input.train:q} --benchmarks {input.benchmarks:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --spare {input.spare:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
-rule export:
+rule export_training:
     input:
         normal="<results>/data/normal/{set}.parquet",
-        # training sets lose the problems that are in a benchmark; benchmarks stay whole
-        contamination=lambda wildcards: PLAN.contamination(wildcards.set),
+        contamination="<results>/data/contamination.json",
+        model="<results>/models/{model}/model.json",
     output:
-        "<results>/data/{prompt}/{set}.parquet",
+        table="<results>/data/verl/{model}/{set}.parquet",
+        report="<results>/data/verl/{model}/{set}.json",
     log:
-        "<results>/logs/data/{prompt}-{set}.log",
+        "<results>/logs/data/verl/{model}/{set}.log",
+    wildcard_constraints:
+        set="|".join(PLAN.train_sets),
     conda:
         "../envs/cpu.yaml"
     params:
-        contamination=lambda wildcards, input: (
-            f"--contamination {input.contamination}" if input.contamination else ""
-        ),
+        prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
+        longest=PLAN.experiment.data.max_prompt_tokens,
     message:
-        "data: {wildcards.set} with {wildcards.prompt} prompts for verl"
+        "data: {wildcards.set} for training {wildcards.model}"
     shell:
-        "python -m bupo.data export --normal {input.normal:q} --prompt {wildcards.prompt}"
-        " {params.contamination} --out {output:q} 2>&1 | tee {log:q}"
+        "python -m bupo.data export --normal {input.normal:q} --prompt {params.prompt}"
+        " --contamination {input.contamination:q} --model {input.model:q} --max-prompt-tokens {params.longest}"
+        " --out {output.table:q} --report {output.report:q} 2>&1 | tee {log:q}"
+
+
+rule export_benchmark:
+    input:
+        "<results>/data/normal/{set}.parquet",
+    output:
+        "<results>/data/verl/{model}/{set}.parquet",
+    log:
+        "<results>/logs/data/verl/{model}/{set}.log",
+    wildcard_constraints:
+        set="|".join(name for name in PLAN.sets if not PLAN.is_trained_on(name)),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
+    message:
+        "data: {wildcards.set} with the prompts of {wildcards.model}"
+    shell:
+        "python -m bupo.data export --normal {input:q} --prompt {params.prompt} --out {output:q} 2>&1 | tee {log:q}"

@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        spec="<results>/spec/evaluation.yaml",
+        spec="<results>/spec/evaluation/{model}.yaml",
         model=lambda wildcards: PLAN.trained(
             "{model}/{cell}/seed{seed}".format(**wildcards)
         ),

@@ -10,6 +10,7 @@ rule report:
         experiment="<results>/experiment.yaml",
         data=expand("<results>/data/{set}.json", set=PLAN.sets),
         contamination="<results>/data/contamination.json",
+        exports=PLAN.exports,
         summaries=PLAN.summaries,
         trained=PLAN.dones,
         boundaries=PLAN.boundaries,

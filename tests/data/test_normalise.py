@@ -195,6 +195,11 @@ def test_the_command_line_from_files_to_verl(tmp_path):
     )
     assert whole.returncode == 0
     assert pyarrow.parquet.read_table(out).num_rows == 4
+    alone = run("export", "--normal", normal, "--prompt", "plain", "--model", "model.json", "--out", out)
+    assert alone.returncode == 2
+    assert alone.stderr == (
+        "error: --model and --max-prompt-tokens go together; both or neither would be right.\n"
+    )
     none = run(
         *("export", "--normal", normal, "--prompt", "plain", "--contamination", tmp_path / "c.json"),
         *("--out", tmp_path / "none.parquet"),

@@ -49,7 +49,7 @@ def test_more_samples_touch_the_evaluation_alone(project):
     write(project)
     path = project / "configs/evaluation/demo.yaml"
     path.write_text(path.read_text().replace("samples: 8", "samples: 9"))
-    assert write(project) == {"experiment.yaml", "spec/evaluation.yaml"}
+    assert write(project) == {"experiment.yaml", "spec/evaluation/tiny_qwen3.yaml"}
 
 
 def test_an_override_reaches_every_cell_and_a_new_cell_touches_no_other(project):

@@ -30,9 +30,26 @@ def test_leaks_of_the_training_sets_were_taken_out(smoke):
     assert leaks
     for name in ("math", "deepscaler"):
         ids = {
-            row["id"] for row in pq.read_table(smoke / f"data/plain/{name}.parquet")["extra_info"].to_pylist()
+            row["id"]
+            for row in pq.read_table(smoke / f"data/verl/tiny_qwen3/{name}.parquet")["extra_info"].to_pylist()
         }
         assert ids and not ids & leaks
+
+
+def test_prompts_too_long_for_the_model_were_left_out_and_told(smoke):
+    for name in ("math", "deepscaler"):
+        account = read_json(smoke / f"data/verl/tiny_qwen3/{name}.json")
+        assert account["reasons"]["prompt longer than 512 tokens"] > 0
+        assert account["kept"] == pq.read_table(smoke / f"data/verl/tiny_qwen3/{name}.parquet").num_rows
+        assert account["rows"] == account["kept"] + len(account["left_out"])
+
+
+def test_a_user_is_told_that_older_contests_are_inside_deepscaler(smoke):
+    pairs = {(p["train"], p["benchmark"]): p for p in read_json(smoke / "data/contamination.json")["pairs"]}
+    assert pairs["deepscaler", "aime22"]["inside"] >= 28
+    assert pairs["deepscaler", "aime23"]["inside"] >= 28
+    assert pairs["deepscaler", "aime23"]["removed"] == 0
+    assert "aime23" in (smoke / "report/index.html").read_text()
 
 
 def test_every_benchmark_was_answered_by_every_model(smoke):

@@ -99,6 +99,8 @@ def _experiment(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -
             "source": "hub",
             "directory": None,
             "limits": {},
+            "spare": [],
+            "max_prompt_tokens": 64,
         },
         "training": {"engine": "cpu", "steps": 15, "overrides": []},
         "auto_layer": {"fallback": 2},
@@ -162,6 +164,9 @@ def _data(folder: Path, scenario: Scenario) -> None:
             "unreadable": [],
         }
         write_json(folder / "data" / f"{name}.json", report)
+    export = {"set": "arithmetic", "prompt": "plain", "rows": 2000, "kept": 1988, "left_out": []}
+    reasons = {"prompt longer than 64 tokens": 10, "leak": 2}
+    write_json(folder / "data/verl/tiny_qwen3/arithmetic.json", {**export, "reasons": reasons})
     pairs = [
         {
             "train": "arithmetic",

@@ -81,7 +81,7 @@ def results(rates: dict[str, dict[str, float]], problems: dict[str, int], seeds=
         "data": {"benchmarks": list(problems)},
         "evaluation": {"bootstrap": {"resamples": 1000, "level": 0.95}},
     }
-    return Results(experiment, "", runs, [], [], [], [], {}, [])
+    return Results(experiment, "", runs, [], [], [], [], [], {}, [])
 
 
 def told(found: Results):

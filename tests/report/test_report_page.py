@@ -146,7 +146,7 @@ def test_figures_and_tables_are_written_and_old_ones_removed(demo, tmp_path):
     tables = {path.stem: list(csv.reader(path.open())) for path in (root / "report/tables").iterdir()}
     assert set(tables) == {
         *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy"),
-        *("boundary", "data", "contamination", "cost"),
+        *("boundary", "data", "training_rows", "contamination", "cost"),
     }
     assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
     assert [row[1] for row in tables["boundary"][1:7]] == ["1", "2", "3", "4", "5", "6"]

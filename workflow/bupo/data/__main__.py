@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--keep-unreadable", action="store_true", help="train on answers the grader cannot read, too"
     )
-    export.add_argument("--tokenizer", help="folder or hub id; with --max-prompt-tokens")
+    export.add_argument("--model", type=Path, help="model.json, for its tokenizer; with --max-prompt-tokens")
     export.add_argument("--max-prompt-tokens", type=int, help="leave out longer prompts")
     export.add_argument("--out", required=True, type=Path, help="parquet file to write")
     export.add_argument("--report", type=Path, help="JSON file to write: what was left out and why")
@@ -118,19 +118,20 @@ def run_export(arguments: argparse.Namespace) -> None:
     from bupo.data.export import account, leaked_ids, usable, within_length, write_verl
     from bupo.data.normal import read_normal
     from bupo.data.prompts import PROMPTS
-    from bupo.files import write_json
+    from bupo.files import read_json, write_json
 
-    if (arguments.tokenizer is None) != (arguments.max_prompt_tokens is None):
-        raise UserError("--tokenizer and --max-prompt-tokens go together; both or neither would be right.")
+    if (arguments.model is None) != (arguments.max_prompt_tokens is None):
+        raise UserError("--model and --max-prompt-tokens go together; both or neither would be right.")
     problems = read_normal(arguments.normal)
     training = arguments.contamination is not None
     leaked = leaked_ids(arguments.contamination) if training else {}
     kept, left = usable(problems, leaked, keep_unreadable=arguments.keep_unreadable or not training)
     prompt = PROMPTS[arguments.prompt]
-    if arguments.tokenizer is not None:
+    if arguments.model is not None:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer)
+        model = read_json(arguments.model)
+        tokenizer = AutoTokenizer.from_pretrained(model["path"], revision=model["revision"] or "main")
         kept, more = within_length(kept, prompt, tokenizer, arguments.max_prompt_tokens)
         left += more
     write_verl(kept, prompt, "train" if training else "test", arguments.out)

@@ -41,6 +41,11 @@ class Prompt:
         user = {"role": "user", "content": self.user.replace("{problem}", problem)}
         return [user] if self.system is None else [{"role": "system", "content": self.system}, user]
 
+    def template_arguments(self) -> dict[str, Any]:
+        """What a tokenizer's ``apply_chat_template`` is given beside the messages."""
+        template = {} if self.template is None else {"chat_template": self.template}
+        return template | self.template_options
+
     def render(self, tokenizer: Any, problem: str) -> str:
         """The text that the model continues, with its first special token where its template has one."""
         return tokenizer.apply_chat_template(

@@ -41,7 +41,7 @@ def load_benchmark(
     if benchmark is None or not Path(benchmark).is_file():
         raise ValueError(
             f"benchmark is {benchmark!r}; a parquet file in verl's schema would be right "
-            """(--metadata '{"benchmark": "results/demo/data/plain/NAME.parquet"}')"""
+            """(--metadata '{"benchmark": "results/demo/data/verl/tiny_qwen3/NAME.parquet"}')"""
         )
     if grader not in RULES:
         raise ValueError(f"grader is {grader!r}; one of {', '.join(RULES)} would be right")

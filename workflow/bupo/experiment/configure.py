@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bupo.data.prompts import PROMPTS
 from bupo.errors import UserError
 from bupo.experiment.compose import compose_cell
 from bupo.files import read_json, read_yaml, to_yaml, write_text_if_changed
@@ -28,6 +29,9 @@ def cell_overrides(
         "actor_rollout_ref.model.path": model_path,
         "data.train_files": [spec["train_file"]],
         "data.val_files": list(spec["benchmark_files"]),
+        "data.max_prompt_length": spec["max_prompt_tokens"],
+        "data.apply_chat_template_kwargs": PROMPTS[spec["prompt"]].template_options,
+        "actor_rollout_ref.model.custom_chat_template": PROMPTS[spec["prompt"]].template,
         "trainer.total_training_steps": spec["steps"],
     }
     if layer is not None:

@@ -47,6 +47,11 @@ class Plan:
         return self.experiment.data.benchmarks
 
     @property
+    def spare_sets(self) -> list[str]:
+        """Names of the sets that are only searched for in the training sets."""
+        return self.experiment.data.spare
+
+    @property
     def sets(self) -> list[str]:
         """Names of all problem sets."""
         return list(self.data_sets)
@@ -82,16 +87,22 @@ class Plan:
         ]
 
     def table(self, model: str, problems: str) -> str:
-        """A problem set with the prompts of a model."""
-        return f"{self.folder}/data/{self.models[model].prompt}/{problems}.parquet"
+        """A problem set in verl's schema with the prompts of a model."""
+        return f"{self.folder}/data/verl/{model}/{problems}.parquet"
 
     def train_table(self, model: str, name: str) -> str:
         """The training problems of a cell."""
         return self.table(model, self._cell(model, name).train_set)
 
-    def contamination(self, problems: str) -> list[str]:
-        """The leaks that a problem set is freed of, if it is trained on."""
-        return [f"{self.folder}/data/contamination.json"] if problems in self.train_sets else []
+    def is_trained_on(self, problems: str) -> bool:
+        """Whether a set is a training set, which is freed of leaks and of prompts that are too long."""
+        return problems in self.train_sets
+
+    @property
+    def exports(self) -> list[str]:
+        """What became of each training set for each model that it trains."""
+        pairs = dict.fromkeys((cell.model, cell.train_set) for cell in self.cells)
+        return [f"{self.folder}/data/verl/{model}/{name}.json" for model, name in pairs]
 
     def boundary(self, model: str, name: str) -> list[str]:
         """The boundary file that a cell's layer hangs on, if it does."""

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bupo.data.config import DataSet, DataSpec
+from bupo.data.prompts import PROMPTS
 from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
@@ -65,7 +66,9 @@ def plan_of(
     experiment = validated(Experiment, _overridden(load_yaml(path), overrides, where), where)
     models = load_models(configs, experiment.models.train + experiment.models.analyse, f"{where}: models")
     data = experiment.data
-    sets = load_sets(configs, [*data.train, *data.benchmarks, experiment.analysis.problems], f"{where}: data")
+    sets = load_sets(
+        configs, [*data.train, *data.benchmarks, *data.spare, experiment.analysis.problems], f"{where}: data"
+    )
     _settings(configs, experiment)
     load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     for key in data.limits:
@@ -107,8 +110,16 @@ def _write(plan: Plan, configs: Path) -> None:
         specs[f"models/{name}"] = {"model": model.model_dump(mode="json"), "seed": experiment.seed}
     analysis, evaluation = _settings(configs, experiment)
     for name in experiment.models.analyse:
-        specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed}
-    specs["evaluation"] = {**evaluation, "seed": experiment.seed}
+        template = PROMPTS[plan.models[name].prompt].template_arguments()
+        specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed, "chat_template": template}
+    for name in experiment.models.train:
+        prompt = PROMPTS[plan.models[name].prompt]
+        specs[f"evaluation/{name}"] = {
+            **evaluation,
+            "seed": experiment.seed,
+            "chat_template": prompt.template,
+            "chat_template_kwargs": prompt.template_options,
+        }
     for cell in plan.cells:
         specs[f"runs/{cell.run}"] = {
             **cell.as_dict(),
@@ -121,6 +132,8 @@ def _write(plan: Plan, configs: Path) -> None:
             "train_file": plan.train_table(cell.model, cell.name),
             "benchmark_files": [plan.table(cell.model, name) for name in plan.benchmarks],
             "layers": plan.models[cell.model].layers,
+            "prompt": plan.models[cell.model].prompt,
+            "max_prompt_tokens": experiment.data.max_prompt_tokens,
         }
     _check_overrides(plan, specs, configs)
     for name, spec in specs.items():

@@ -17,13 +17,21 @@ class Models(Strict):
 
 
 class Data(Strict):
-    """Which problem sets are used (names in configs/data/), and where public ones are taken from."""
+    """Which problem sets are used (names in configs/data/), and where public ones are taken from.
+
+    Attributes:
+        spare: sets that are only searched for in the training sets; what is found is told, not removed.
+        limits: for each set the number of problems that are kept, the first ones.
+        max_prompt_tokens: training problems with a longer prompt, in the model's own tokens, are left out.
+    """
 
     train: list[str] = Field(min_length=1)
     benchmarks: list[str] = Field(min_length=1)
+    spare: list[str] = []
     source: Literal["hub", "local"] = "hub"
     directory: str | None = None
     limits: dict[str, PositiveInt] = {}
+    max_prompt_tokens: PositiveInt = 1024
 
 
 class Analysis(Strict):

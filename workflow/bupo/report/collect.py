@@ -17,6 +17,7 @@ from bupo.report.records import (
     Entropy,
     Estimate,
     Evaluated,
+    Export,
     LayerEvidence,
     Model,
     Results,
@@ -47,6 +48,7 @@ def collect(experiment_file: Path) -> Results:
             models=[model for name in names if (model := reader.model(name))],
             entropy=[found for name in experiment["models"]["analyse"] if (found := reader.entropy(name))],
             data=reader.data(experiment),
+            exports=reader.exports(experiment),
             contamination=reader.contamination(),
             problems=reader.problems(experiment["data"]["benchmarks"]),
             missing=reader.missing,
@@ -153,10 +155,20 @@ class _Reader:
 
     def data(self, experiment: Mapping[str, Any]) -> list[DataSet]:
         found = []
-        for name in [*experiment["data"]["train"], *experiment["data"]["benchmarks"]]:
+        data = experiment["data"]
+        for name in [*data["train"], *data["benchmarks"], *data.get("spare", [])]:
             path = self.find(f"data/{name}.json", f"account of the set {name}")
             if path:
                 found.append(data_set(read_json(path)))
+        return found
+
+    def exports(self, experiment: Mapping[str, Any]) -> list[Export]:
+        found = []
+        for model, name in dict.fromkeys((cell["model"], cell["train_set"]) for cell in experiment["cells"]):
+            path = self.find(f"data/verl/{model}/{name}.json", f"what {model} is trained on of {name}")
+            if path:
+                account = read_json(path)
+                found.append(Export(model, name, account["rows"], account["kept"], account["reasons"]))
         return found
 
     def contamination(self) -> list[Contamination]:

@@ -143,6 +143,21 @@ class DataSet:
 
 
 @dataclass(frozen=True)
+class Export:
+    """What of a training set a model was trained on.
+
+    Attributes:
+        rows: in normal form; kept: trained on; reasons: of the others, with their numbers.
+    """
+
+    model: str
+    name: str
+    rows: int
+    kept: int
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Contamination:
     """How much of a benchmark is in a training set."""
 
@@ -183,6 +198,7 @@ class Results:
     models: list[Model]
     entropy: list[Entropy]
     data: list[DataSet]
+    exports: list[Export]
     contamination: list[Contamination]
     problems: dict[str, str]
     missing: list[str]

@@ -42,6 +42,7 @@ def all_tables(
         entropy_table(results),
         boundary_table(results),
         data_table(results),
+        training_rows_table(results),
         contamination_table(results),
         cost_table(results),
     ]
@@ -188,6 +189,16 @@ def data_table(results: Results) -> Table:
             for d in results.data
         ],
     )
+
+
+def training_rows_table(results: Results) -> Table:
+    """Rows of the training sets that each model was trained on."""
+    columns = ("train_set", "model", "normal_form", "trained_on", "reasons")
+    rows: list[tuple[Value, ...]] = []
+    for export in results.exports:
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in export.reasons.items())
+        rows.append((export.name, export.model, export.rows, export.kept, reasons))
+    return Table("training_rows", columns, rows)
 
 
 def contamination_table(results: Results) -> Table:
