@@ -11,7 +11,8 @@ import yaml
 
 from bupo.errors import UserError
 from bupo.tracking.grid import attach, init, read_tracking
-from bupo.tracking.log import Results, evaluation_metrics, log_report, log_results, metric_name
+from bupo.tracking.log import Results, evaluation_metrics, log_report, log_results
+from bupo.tracking.names import metric_name
 from bupo.tracking.runs import PREFIX, SUPERSEDED, current_runs
 from bupo.tracking.store import absolute_uri, database_path, open_store
 

@@ -1,10 +1,7 @@
 """What an experiment makes: its files, cells and the specs that each stage reads."""
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bupo.data.config import DataSet
@@ -138,14 +135,3 @@ class Plan:
 
 
 _HELD: list[Any] = []
-
-
-def plan_or_exit(config: Mapping[str, Any]) -> Plan:
-    """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
-    from bupo.experiment.resolve import resolve
-
-    try:
-        return resolve(config, Path("configs"))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(2)

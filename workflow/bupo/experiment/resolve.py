@@ -4,6 +4,8 @@ Each stage gets one spec file that holds all it needs, and is written anew only 
 edit of the experiment reruns the stages that it concerns, and a comment reruns none.
 """
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,15 @@ def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
     plan = plan_of(settings.experiment, settings.overrides, configs, settings.results, settings.mlflow)
     _write(plan, configs)
     return plan
+
+
+def plan_or_exit(config: Mapping[str, Any]) -> Plan:
+    """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
+    try:
+        return resolve(config, Path("configs"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)  # Snakemake would print the exit of its own file as a traceback
 
 
 def plan_of(

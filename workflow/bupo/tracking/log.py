@@ -5,7 +5,6 @@ one point per key, step, time and value.
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bupo.errors import UserError
 from bupo.files import read_json
 from bupo.tracking.grid import Tracking, run_in_force
+from bupo.tracking.names import metric_name
+from bupo.tracking.replay import replay
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,8 +51,6 @@ def log_results(client: "MlflowClient", tracking: Tracking, run: str, results: R
     Raises:
         UserError: the experiment has no such run.
     """
-    from bupo.tracking.replay import replay
-
     number = run_in_force(client, tracking, run, results.config)
     step = int(tracking.parameters[run]["cell.steps"])
     points: list[Metric] = []
@@ -121,11 +120,6 @@ def entropy_points(folder: Path) -> Iterator["Metric"]:
         if math.isfinite(mean):
             name = metric_name(f"entropy/{quantity}/{policy}/{lens or 'none'}")
             yield from _points({name: float(mean)}, int(layer), path)
-
-
-def metric_name(name: str) -> str:
-    """``name`` with what MLflow refuses in names replaced."""
-    return re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
 
 
 def log_report(client: "MlflowClient", tracking: Tracking, report: Path, summary: Path | None) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bupo.errors import UserError
+from bupo.tracking.names import metric_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,8 +26,6 @@ def replay(client: "MlflowClient", run_id: str, metrics_file: Path) -> list[int]
         UserError: a line of the file is not JSON or has no step.
     """
     from mlflow.entities import Metric
-
-    from bupo.tracking.log import metric_name
 
     steps = read_steps(metrics_file)
     if not steps:
