@@ -60,12 +60,13 @@ rule export_training:
     params:
         prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
         longest=PLAN.experiment.data.max_prompt_tokens,
+        limit=lambda wildcards: PLAN.limit(wildcards.set),
     message:
         "data: {wildcards.set} for training {wildcards.model}"
     shell:
         "python -m bupo.data export --normal {input.normal:q} --prompt {params.prompt}"
         " --contamination {input.contamination:q} --model {input.model:q} --max-prompt-tokens {params.longest}"
-        " --out {output.table:q} --report {output.report:q} 2>&1 | tee {log:q}"
+        " {params.limit} --out {output.table:q} --report {output.report:q} 2>&1 | tee {log:q}"
 
 
 rule export_benchmark:
@@ -81,7 +82,9 @@ rule export_benchmark:
         "../envs/cpu.yaml"
     params:
         prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
+        limit=lambda wildcards: PLAN.limit(wildcards.set),
     message:
         "data: {wildcards.set} with the prompts of {wildcards.model}"
     shell:
-        "python -m bupo.data export --normal {input:q} --prompt {params.prompt} --out {output:q} 2>&1 | tee {log:q}"
+        "python -m bupo.data export --normal {input:q} --prompt {params.prompt} {params.limit} --out {output:q}"
+        " 2>&1 | tee {log:q}"

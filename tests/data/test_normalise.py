@@ -195,6 +195,11 @@ def test_the_command_line_from_files_to_verl(tmp_path):
     )
     assert whole.returncode == 0
     assert pyarrow.parquet.read_table(out).num_rows == 4
+    few = run(
+        "export", "--normal", normal, "--prompt", "plain", "--limit", "3", "--out", tmp_path / "few.parquet"
+    )
+    assert "left out: 1 over the limit of 3" in few.stderr
+    assert pyarrow.parquet.read_table(tmp_path / "few.parquet").num_rows == 3
     alone = run("export", "--normal", normal, "--prompt", "plain", "--model", "model.json", "--out", out)
     assert alone.returncode == 2
     assert alone.stderr == (

@@ -52,6 +52,11 @@ def test_more_samples_touch_the_evaluation_alone(project):
     assert write(project) == {"experiment.yaml", "spec/evaluation/tiny_qwen3.yaml"}
 
 
+def test_a_limit_changes_no_spec_so_that_nothing_is_normalised_anew(project):
+    write(project)
+    assert write(project, overrides=["data.limits.arithmetic_easy=5"]) == {"experiment.yaml"}
+
+
 def test_an_override_reaches_every_cell_and_a_new_cell_touches_no_other(project):
     write(project)
     runs = {name for name in write(project, overrides=["training.steps=13"]) if name.startswith("spec/")}

@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--model", type=Path, help="model.json, for its tokenizer; with --max-prompt-tokens")
     export.add_argument("--max-prompt-tokens", type=int, help="leave out longer prompts")
+    export.add_argument("--limit", type=int, help="use only the first so many of the problems that are left")
     export.add_argument("--out", required=True, type=Path, help="parquet file to write")
     export.add_argument("--report", type=Path, help="JSON file to write: what was left out and why")
     export.set_defaults(run=run_export)
@@ -134,6 +135,10 @@ def run_export(arguments: argparse.Namespace) -> None:
         tokenizer = AutoTokenizer.from_pretrained(model["path"], revision=model["revision"] or "main")
         kept, more = within_length(kept, prompt, tokenizer, arguments.max_prompt_tokens)
         left += more
+    if arguments.limit is not None:
+        reason = f"over the limit of {arguments.limit}"
+        left += [{"id": problem.id, "reason": reason} for problem in kept[arguments.limit :]]
+        kept = kept[: arguments.limit]
     write_verl(kept, prompt, "train" if training else "test", arguments.out)
     summary = account(problems, kept, left, arguments.prompt)
     if arguments.report:

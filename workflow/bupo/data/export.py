@@ -107,6 +107,11 @@ def account(problems: list[Problem], kept: list[Problem], left: Left, prompt_nam
         "prompt": prompt_name,
         "rows": len(problems),
         "kept": len(kept),
-        "reasons": dict(Counter(row["reason"].split(" of ")[0] for row in left).most_common()),
+        "reasons": dict(
+            Counter(
+                row["reason"].split(" of ")[0] if row["reason"].startswith("leak") else row["reason"]
+                for row in left
+            ).most_common()
+        ),
         "left_out": left,
     }

@@ -91,6 +91,11 @@ class Plan:
         """The training problems of a cell."""
         return self.table(model, self._cell(model, name).train_set)
 
+    def limit(self, problems: str) -> str:
+        """The option that says how many problems of a set are used; empty for all."""
+        limit = self.experiment.data.limits.get(problems)
+        return f"--limit {limit}" if limit else ""
+
     def is_trained_on(self, problems: str) -> bool:
         """Whether a set is a training set, which is freed of leaks and of prompts that are too long."""
         return problems in self.train_sets

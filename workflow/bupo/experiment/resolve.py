@@ -168,7 +168,6 @@ def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataS
         "source": source,
         "directory": data.directory if source == "local" else None,
         "seed": plan.experiment.seed,
-        "limit": data.limits.get(name),
     }
     return validated(DataSpec, spec, f"{where}: the set {name}")
 

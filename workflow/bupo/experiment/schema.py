@@ -21,7 +21,7 @@ class Data(Strict):
 
     Attributes:
         spare: sets that are only searched for in the training sets; what is found is told, not removed.
-        limits: for each set the number of problems that are kept, the first ones.
+        limits: for each set the number of problems that are used, the first ones; leaks are searched in all.
         max_prompt_tokens: training problems with a longer prompt, in the model's own tokens, are left out.
     """
 
