@@ -60,13 +60,14 @@ rule export_training:
     params:
         prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
         longest=PLAN.experiment.data.max_prompt_tokens,
+        unreadable="--keep-unreadable" if PLAN.experiment.data.keep_unreadable else "",
         limit=lambda wildcards: PLAN.limit(wildcards.set),
     message:
         "data: {wildcards.set} for training {wildcards.model}"
     shell:
         "python -m bupo.data export --normal {input.normal:q} --prompt {params.prompt}"
         " --contamination {input.contamination:q} --model {input.model:q} --max-prompt-tokens {params.longest}"
-        " {params.limit} --out {output.table:q} --report {output.report:q} 2>&1 | tee {log:q}"
+        " {params.limit} {params.unreadable} --out {output.table:q} --report {output.report:q} 2>&1 | tee {log:q}"
 
 
 rule export_benchmark:

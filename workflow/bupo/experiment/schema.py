@@ -22,6 +22,7 @@ class Data(Strict):
     Attributes:
         spare: sets that are only searched for in the training sets; what is found is told, not removed.
         limits: for each set the number of problems that are used, the first ones; leaks are searched in all.
+        keep_unreadable: train also on problems whose gold answer the grader cannot read.
         max_prompt_tokens: training problems with a longer prompt, in the model's own tokens, are left out.
     """
 
@@ -32,6 +33,7 @@ class Data(Strict):
     directory: str | None = None
     limits: dict[str, PositiveInt] = {}
     max_prompt_tokens: PositiveInt = 1024
+    keep_unreadable: bool = False
 
 
 class Analysis(Strict):
