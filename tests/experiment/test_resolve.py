@@ -107,3 +107,11 @@ def test_a_local_set_without_a_directory_is_refused(project):
 def test_every_experiment_file_is_valid(root):
     for path in sorted((root / "configs/experiment").glob("*.yaml")):
         assert plan_of(path.stem, [], root / "configs").cells
+
+
+def test_analysis_and_evaluation_put_problems_as_the_training_does(project):
+    write(project, overrides=["models.train=[qwen3_4b]", "models.analyse=[qwen3_4b]"])
+    spec = project / "results/demo/spec"
+    assert read_yaml(spec / "evaluation/qwen3_4b.yaml")["chat_template_kwargs"] == {"enable_thinking": False}
+    assert read_yaml(spec / "entropy/qwen3_4b.yaml")["chat_template"] == {"enable_thinking": False}
+    assert read_yaml(spec / "runs/qwen3_4b/grpo/seed1.yaml")["prompt"] == "qwen"
