@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bupo.policies import PARTS, InternalPolicies, LayerIndex, internal, truncated_forward
-from bupo.policies import streaming as streaming_module
+from bupo.policies import PARTS, InternalPolicies, LayerIndex, truncated_forward
+from bupo.policies.products import Factor
 
 
 def slow(logits):
@@ -34,36 +34,95 @@ def test_last_layer_with_final_norm_is_the_models_own_policy(model, ids):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_every_policy_against_float64(model, ids, temperature):
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
+def test_every_policy_against_float64(model_factory, ids, kind, temperature):
+    model = model_factory(kind)
     policies = InternalPolicies(model)
+    cap = policies.decoder.softcap
+    assert (cap is not None) == (kind == "gemma2")
     states = policies.states(ids[0])
-    final = (policies.logits(states.final).double() / temperature).log_softmax(-1)
-    for lens, reading in policies.read(states, temperature=temperature).items():
-        every = [(states.of(p, k), p, k) for p in PARTS for k in range(1, 6)] + [
-            (states.embedding, "embedding", 0)
-        ]
-        for state, policy, k in every:
-            through = model.model.norm(state) if lens == "final_norm" else state
-            logits = through.double() @ model.lm_head.weight.double().T / temperature
+
+    def log_policy(state):
+        logits = state.double() @ model.lm_head.weight.double().T
+        logits = cap * torch.tanh(logits / cap) if cap else logits
+        return (logits / temperature).log_softmax(-1)
+
+    final, tokens = log_policy(states.final), ids[1]
+    for lens, reading in policies.read(states, temperature=temperature, tokens=tokens).items():
+        every = [(states.of(p, k), p, k) for p in PARTS for k in range(1, 6)]
+        for state, policy, k in [*every, (states.embedding, "embedding", 0)]:
+            log_p = log_policy(model.model.norm(state) if lens == "final_norm" else state)
+            kl = (log_p.exp() * (log_p - final)).sum(-1)
 
             def read(values, policy=policy, k=k):
                 return values.of(policy, k) if k else values.embedding
 
-            log_p = logits.log_softmax(-1)
-            kl = (log_p.exp() * (log_p - final)).sum(-1)
-            assert (read(reading.entropy) - slow(logits)).abs().max() < 5e-5
+            assert (read(reading.entropy) - slow(log_p)).abs().max() < 5e-5
             torch.testing.assert_close(read(reading.kl_to_final).double(), kl, rtol=1e-4, atol=5e-5)
-            assert torch.equal(read(reading.top1_agreement).bool(), logits.argmax(-1) == final.argmax(-1))
+            assert torch.equal(read(reading.top1_agreement).bool(), log_p.argmax(-1) == final.argmax(-1))
+        expected = final.gather(-1, tokens[:, None])[:, 0]
+        torch.testing.assert_close(reading.final_log_prob.double(), expected, rtol=1e-5, atol=5e-5)
+
+
+@pytest.mark.parametrize("lens", ["raw", "final_norm"])
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
+def test_kl_to_later_layers_against_float64(model_factory, ids, kind, lens):
+    policies = InternalPolicies(model_factory(kind).double())
+    states = policies.states(ids[0])
+    log_p = [
+        (policies.logits(states.of("layer", k), lens) / 0.8).log_softmax(-1)
+        for k in range(1, policies.total + 1)
+    ]
+    for k in range(1, policies.total + 1):
+        found = policies.kl_to_later(states, k, lens, temperature=0.8)
+        assert found.shape == (policies.total - k, len(ids[0]))
+        for row, log_q in zip(found, log_p[k:], strict=True):
+            expected = (log_p[k - 1].exp() * (log_p[k - 1] - log_q)).sum(-1)
+            torch.testing.assert_close(row, expected, rtol=1e-9, atol=1e-9)
+    same = policies.kl_to_later(states, LayerIndex(2, policies.total), lens, temperature=0.8)
+    assert torch.equal(same, policies.kl_to_later(states, 2, lens, temperature=0.8))
+
+
+def test_float32_kl_to_later_layers(model, ids):
+    policies = InternalPolicies(model)
+    states = policies.states(ids[0])
+    log_p = (states.all("layer").double() @ model.lm_head.weight.double().T).log_softmax(-1)
+    expected = (log_p[1].exp() * (log_p[1] - log_p[2:])).sum(-1)
+    torch.testing.assert_close(policies.kl_to_later(states, 2).double(), expected, rtol=1e-4, atol=5e-5)
+
+
+def test_layers_are_checked(model, ids):
+    policies = InternalPolicies(model)
+    states = policies.states(ids[0])
+    for wrong in (0, 6, LayerIndex(2, 36)):
+        with pytest.raises(ValueError, match="layer"):
+            policies.kl_to_later(states, wrong)
 
 
 def test_each_distinct_state_is_read_once(model, ids, monkeypatch):
     rows = []
-    product = streaming_module.product
-    monkeypatch.setattr(streaming_module, "product", lambda x, w: rows.append(x.shape[0]) or product(x, w))
+    times = Factor.times
+    monkeypatch.setattr(Factor, "times", lambda self, x, out=None: rows.append(len(x)) or times(self, x, out))
     policies = InternalPolicies(model)
     policies.read(policies.states(ids[0]), ["raw"], compare=False)
-    assert sum(rows) == (5 * 5 + 2) * 17
-    assert len(rows) == 5 + 1  # one stacked product a layer, one for the final policy
+    assert rows == [17, (5 * 5 + 1) * 17]  # the final policy, and one stacked product for all the others
+    rows.clear()
+    policies.read(policies.states(ids[0]))
+    assert rows[:2] == [17, 17]  # the final policy's logits once more, to compare with
+    assert sum(rows[2:]) == 2 * (5 * 5 + 1) * 17
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_in_bfloat16(model, ids, dtype):
+    model = model.to(dtype)
+    exact, fast = InternalPolicies(model), InternalPolicies(model, products="bfloat16")
+    states = exact.states(ids[0])
+    expected, found = exact.read(states)["raw"], fast.read(states)["raw"]
+    assert found.entropy.parts.dtype == torch.float32
+    gap = (found.entropy.parts - expected.entropy.parts).abs().max()
+    assert gap == 0 if dtype == torch.bfloat16 else 0 < gap < 0.2
+    with pytest.raises(ValueError, match="products 'float8' are unknown"):
+        InternalPolicies(model, products="float8")
 
 
 def test_log_prob_with_its_gradient(model, ids):
@@ -83,10 +142,12 @@ def test_log_prob_with_its_gradient(model, ids):
 def test_without_comparison(model, ids):
     policies = InternalPolicies(model)
     reading = policies.read(policies.states(ids[0]), ["raw"], compare=False)["raw"]
-    assert reading.kl_to_final is None and reading.top1_agreement is None
+    assert reading.kl_to_final is None and reading.top1_agreement is None and reading.final_log_prob is None
 
 
 def test_an_unknown_lens_is_refused(model, ids):
-    policies = internal.InternalPolicies(model)
-    with pytest.raises(ValueError, match="lens 'tuned' is unknown"):
-        policies.read(policies.states(ids[0]), ["tuned"])
+    policies = InternalPolicies(model)
+    states = policies.states(ids[0])
+    for read in (lambda: policies.read(states, ["tuned"]), lambda: policies.kl_to_later(states, 2, "tuned")):
+        with pytest.raises(ValueError, match="lens 'tuned' is unknown"):
+            read()

@@ -16,29 +16,56 @@ def inputs(seed=0, length=13, width=16, vocabulary=301, dtype=torch.float32):
     return states, weight, targets, upstream
 
 
-def plain(states, weight, targets, temperature):
-    log_p = (states @ weight.T / temperature).log_softmax(-1)
-    return log_p.gather(1, targets[:, None])[:, 0]
+def read(states, weight, temperature=1.0, softcap=None):
+    logits = states @ weight.T
+    logits = softcap * torch.tanh(logits / softcap) if softcap else logits
+    return (logits / temperature).log_softmax(-1)
+
+
+def plain(states, weight, targets, temperature, softcap=None):
+    return read(states, weight, temperature, softcap).gather(1, targets[:, None])[:, 0]
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**31), tile=st.integers(1, 400), temperature=st.sampled_from([0.7, 1.0, 2.0]))
-def test_values_and_gradients_against_autograd(seed, tile, temperature):
+@given(
+    seed=st.integers(0, 2**31),
+    tile=st.integers(1, 400),
+    temperature=st.sampled_from([0.7, 1.0, 2.0]),
+    softcap=st.sampled_from([None, 6.0]),
+)
+def test_values_and_gradients_against_autograd(seed, tile, temperature, softcap):
     states, weight, targets, upstream = inputs(seed, dtype=torch.float64)
-    expected = plain(states, weight, targets, temperature)
+    expected = plain(states, weight, targets, temperature, softcap)
     wanted = torch.autograd.grad(expected, (states, weight), upstream.double())
-    found = chunked_log_prob(states, weight, targets, temperature, tile)
+    found = chunked_log_prob(states, weight, targets, temperature, tile, softcap)
     got = torch.autograd.grad(found.log_prob, (states, weight), upstream.double())
     torch.testing.assert_close(found.log_prob, expected, rtol=0, atol=1e-10)
     for mine, theirs in zip(got, wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-10)
-    log_p = (states @ weight.T / temperature).log_softmax(-1)
+    log_p = read(states, weight, temperature, softcap)
     torch.testing.assert_close(found.entropy, -(log_p.exp() * log_p).sum(-1).detach(), rtol=0, atol=1e-10)
 
 
-def test_numerical_gradient():
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_numerical_gradient(softcap):
     states, weight, targets, _ = inputs(length=3, width=4, vocabulary=11, dtype=torch.float64)
-    assert gradcheck(lambda x, w: chunked_log_prob(x, w, targets, 1.3, 4).log_prob, (states, weight))
+
+    def log_prob(x, w):
+        return chunked_log_prob(x, w, targets, 1.3, 4, softcap).log_prob
+
+    assert gradcheck(log_prob, (states, weight))
+
+
+@pytest.mark.parametrize("softcap", [None, 6.0])
+def test_float32_against_float64_autograd(softcap):
+    states, weight, targets, upstream = inputs(vocabulary=3000)
+    found = chunked_log_prob(states, weight, targets, 0.7, 256, softcap).log_prob
+    exact = [each.detach().double().requires_grad_() for each in (states, weight)]
+    expected = plain(*exact, targets, 0.7, softcap)
+    assert (found - expected).abs().max() < 5e-5
+    wanted = torch.autograd.grad(expected, exact, upstream.double())
+    for mine, theirs in zip(torch.autograd.grad(found, (states, weight), upstream), wanted, strict=True):
+        assert (mine - theirs).abs().max() < 1e-5 * theirs.abs().max()
 
 
 def test_float32_tiles_change_nothing():
@@ -96,5 +123,5 @@ def test_refusals():
         chunked_log_prob(states, weight, targets - 301)
     with pytest.raises(ValueError, match=r"not \[13, 16\], \[301, 16\] and \[12\]"):
         chunked_log_prob(states, weight, targets[:-1])
-    with pytest.raises(ValueError, match="temperature 0"):
+    with pytest.raises(ValueError, match="positive temperature"):
         chunked_log_prob(states, weight, targets, temperature=0)

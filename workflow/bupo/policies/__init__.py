@@ -13,10 +13,12 @@ of no training framework. Layers are counted from 1.
 from bupo.policies.adapter import Decoder
 from bupo.policies.architectures import LENSES, Lens
 from bupo.policies.by_policy import PARTS, ByPolicy, Part
+from bupo.policies.divergence import kl_to_each
 from bupo.policies.internal import InternalPolicies, LensReading
 from bupo.policies.layers import LayerIndex
 from bupo.policies.log_prob import LogProb, chunked_log_prob
-from bupo.policies.streaming import PolicyStatistics, make_reference, policy_statistics
+from bupo.policies.products import Products
+from bupo.policies.streaming import PolicyStatistics, Reference, make_reference, policy_statistics
 from bupo.policies.truncated import truncated_forward
 
 __all__ = [
@@ -31,7 +33,10 @@ __all__ = [
     "LogProb",
     "Part",
     "PolicyStatistics",
+    "Products",
+    "Reference",
     "chunked_log_prob",
+    "kl_to_each",
     "make_reference",
     "policy_statistics",
     "truncated_forward",

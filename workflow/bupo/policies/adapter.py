@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,11 +10,15 @@ from torch import Tensor, nn
 
 from bupo.errors import UserError
 from bupo.policies.architectures import Architecture, architecture_of, decoder_layers, part
-from bupo.policies.by_policy import PARTS, ByPolicy
+from bupo.policies.by_policy import PARTS, ByPolicy, Part
+from bupo.policies.verification import verify
 
-# Rounding in a few additions, and in a product of a few thousand terms, in units of the machine epsilon.
-RESIDUAL_EPSILONS = 16
-LOGIT_EPSILONS = 64
+
+@dataclass(frozen=True)
+class _Site:
+    index: int  # of the layer, from 0
+    policy: Part
+    module: nn.Module  # whose input (policies named *_input) or output is the state
 
 
 class Decoder:
@@ -22,12 +27,12 @@ class Decoder:
     Attributes:
         embedding, layers, final_norm: the modules of those names, ``layers`` bottom first.
         unembedding: E_u, [V, d], the weight itself.
+        softcap: c where the model reads its unembedding through c tanh(logits / c) (Gemma 2), else None.
         total: L.
 
     Raises:
-        UserError: the architecture is unknown, a part is missing, weights are not finite, or the check at
-        load
-            finds that the states read are not the ones that the model adds up.
+        UserError: the architecture is unknown, a part is missing, or `verify` finds that the parts are not
+            what they are taken for.
     """
 
     model: nn.Module
@@ -37,29 +42,23 @@ class Decoder:
     layers: nn.ModuleList
     final_norm: nn.Module
     head: nn.Linear
+    softcap: float | None
     total: int
 
     def __init__(self, model: nn.Module) -> None:
         """Find the parts of ``model`` and check them."""
         self.model = model
-        self.architecture = architecture_of(model)
-        head = getattr(model, self.architecture.unembedding, None)
-        if not isinstance(head, nn.Linear):
-            raise UserError(
-                f"{type(model).__name__} has no unembedding {self.architecture.unembedding!r}: "
-                "load it as a causal language model (AutoModelForCausalLM)"
-            )
-        if head.bias is not None:
-            raise UserError(
-                f"the unembedding of {type(model).__name__} has a bias, which no internal policy knows"
-            )
-        self.decoder = part(model, self.architecture.decoder)
-        self.embedding = part(model, self.architecture.embedding)
+        names = self.architecture = architecture_of(model)
+        self.head = _unembedding(model, names.unembedding)
+        self.decoder = part(model, names.decoder)
+        self.embedding = part(model, names.decoder, names.embedding)
         self.layers = decoder_layers(model)
-        self.final_norm = part(model, self.architecture.final_norm)
-        self.head = head
+        self.final_norm = part(model, names.decoder, names.final_norm)
+        config: Any = self.decoder.config
+        self.softcap = None if names.softcap is None else getattr(config, names.softcap, None)
         self.total = len(self.layers)
-        self._check()
+        self._sites = [site for index in range(self.total) for site in self._sites_of(index)]
+        verify(self)
 
     @property
     def unembedding(self) -> Tensor:
@@ -68,12 +67,14 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Where the unembedding lies; states are brought there."""
         return self.head.weight.device
 
     @torch.no_grad()
     def states(self, input_ids: Tensor, positions: slice | None = None) -> ByPolicy:
         """Every state of one sequence, from one forward pass of the decoder (no logits are made).
+
+        The model runs in the mode that it is in; in training mode dropout is part of what is read.
 
         Args:
             input_ids: token ids, [T] or [1, T].
@@ -83,7 +84,7 @@ class Decoder:
             The states, each [T', d] with T' positions kept, in the model's own type.
 
         Raises:
-            UserError: no position is left, or there is more than one sequence.
+            UserError: no position is left, there is more than one sequence, or a layer did not run.
         """
         ids = input_ids.to(self.device)
         ids = ids[None] if ids.dim() == 1 else ids
@@ -99,73 +100,71 @@ class Decoder:
         parts = torch.empty(
             self.total, len(PARTS), length, width, dtype=self.unembedding.dtype, device=self.device
         )
-        ends: dict[str, Tensor] = {}
+        embedding = torch.empty_like(parts[0, 0])
+        unread = {(site.index, site.policy) for site in self._sites}
 
-        def keep(layer: int, name: str) -> Callable[..., None]:
-            def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-                parts[layer, PARTS.index(name)] = _tensor(output)[0, kept]
+        def keep(site: _Site) -> Callable[[Tensor], None]:
+            def into_place(state: Tensor) -> None:
+                parts[site.index, PARTS.index(site.policy)] = state[0, kept]
+                unread.discard((site.index, site.policy))
 
-            return hook
-
-        def first_input(_module: nn.Module, args: Any, kwargs: Any) -> None:
-            ends["embedding"] = (args[0] if args else kwargs["hidden_states"])[0, kept].clone()
+            return into_place
 
         with ExitStack() as hooks:
-            for index, layer in enumerate(self.layers):
-                for name in PARTS[:-1]:
-                    module = part(layer, getattr(self.architecture, _PART_FIELDS[name]))
-                    hooks.callback(module.register_forward_hook(keep(index, name)).remove)
-                hooks.callback(layer.register_forward_hook(keep(index, "layer")).remove)
-            hooks.callback(self.layers[0].register_forward_pre_hook(first_input, with_kwargs=True).remove)
+            for site in self._sites:
+                hook = _on_input if site.policy.endswith("_input") else _on_output
+                hooks.callback(hook(site.module, keep(site)))
+            hooks.callback(_on_input(self.layers[0], lambda state: embedding.copy_(state[0, kept])))
             final = self.decoder(input_ids=ids, use_cache=False).last_hidden_state[0, kept]
-        return ByPolicy(ends["embedding"], parts, final)
-
-    @torch.no_grad()
-    def _check(self) -> None:
-        """The parts are what they are taken for: residual sums close, the final policy is the model's own."""
-        name = type(self.model).__name__
-        for key, parameter in self.model.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise UserError(
-                    f"{name}: the weight {key} holds NaN or infinity, so that no policy can be read from it"
-                )
-        vocabulary = self.unembedding.shape[0]
-        ids = torch.arange(8, device=self.device) * max(1, vocabulary // 8) % vocabulary
-        wide = torch.promote_types(self.unembedding.dtype, torch.float32)
-        training = self.model.training
-        self.model.eval()
-        try:
-            states = self.states(ids)
-            logits = self.model(input_ids=ids[None], use_cache=False).logits[0].to(wide)
-        finally:
-            self.model.train(training)
-        epsilon = torch.finfo(self.unembedding.dtype).eps
-        below = torch.cat([states.embedding[None], states.all("layer")[:-1]]).to(wide)
-        outputs = [states.all(each).to(wide) for each in ("attention", "ffn", "layer")]
-        gap = (below + outputs[0] + outputs[1] - outputs[2]).abs().amax((1, 2))
-        size = torch.stack([below, *outputs]).abs().amax((0, 2, 3))
-        worst = int((gap / size).argmax())
-        if not gap[worst] <= RESIDUAL_EPSILONS * epsilon * size[worst]:
+        if unread:
+            index, policy = min(unread, key=lambda each: (each[0], PARTS.index(each[1])))
             raise UserError(
-                f"{name}: layer {worst + 1} is not input plus attention plus FFN (off by {gap[worst]:.2g}), "
-                "so that its residual stream is not the one described for this architecture"
+                f"{type(self.model).__name__}: the forward pass did not run layer {index + 1} of "
+                f"{self.total} as described (no {policy} was seen), so that its policies cannot be read"
             )
-        mine = nn.functional.linear(states.final.to(wide), self.unembedding.to(wide))
-        off = (mine - logits).abs().max()
-        if not off <= LOGIT_EPSILONS * epsilon * logits.abs().max().clamp_min(1):
-            raise UserError(
-                f"{name}: final norm and unembedding do not give the model's own logits (off by {off:.2g}), "
-                "so that its final policy is not the one described for this architecture"
-            )
+        return ByPolicy(embedding, parts, final)
+
+    def _sites_of(self, index: int) -> list[_Site]:
+        names = self.architecture
+        within: dict[Part, str] = {
+            "attention_input": names.attention,
+            "attention": names.attention_added,
+            "ffn_input": names.ffn,
+            "ffn": names.ffn_added,
+        }
+        path = (names.decoder, names.layers, str(index))
+        found = [_Site(index, each, part(self.model, *path, name)) for each, name in within.items()]
+        return [*found, _Site(index, "layer", self.layers[index])]
 
 
-_PART_FIELDS = {
-    "attention_input": "attention_input",
-    "attention": "attention_output",
-    "ffn_input": "ffn_input",
-    "ffn": "ffn_output",
-}
+def _unembedding(model: nn.Module, name: str) -> nn.Linear:
+    head = getattr(model, name, None)
+    if not isinstance(head, nn.Linear):
+        raise UserError(
+            f"{type(model).__name__} has no unembedding {name!r}: "
+            "load it as a causal language model (AutoModelForCausalLM)"
+        )
+    if head.bias is not None:
+        raise UserError(
+            f"the unembedding of {type(model).__name__} has a bias, which no internal policy knows"
+        )
+    if not head.weight.is_floating_point():
+        raise UserError(
+            f"the unembedding of {type(model).__name__} is quantised to {head.weight.dtype}: "
+            "load it in a floating-point type"
+        )
+    return head
 
 
-def _tensor(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
+def _on_input(module: nn.Module, keep: Callable[[Tensor], object]) -> Callable[[], None]:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        keep(args[0] if args else kwargs["hidden_states"])
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True).remove
+
+
+def _on_output(module: nn.Module, keep: Callable[[Tensor], object]) -> Callable[[], None]:
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        keep(output[0] if isinstance(output, tuple) else output)
+
+    return module.register_forward_hook(hook).remove

@@ -1,6 +1,6 @@
 """Where the parts of a decoder lie, one entry per Hugging Face ``model_type``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -13,31 +13,58 @@ LENSES: tuple[Lens, ...] = ("raw", "final_norm")
 
 @dataclass(frozen=True)
 class Architecture:
-    """Names of a decoder's parts: dotted from the causal language model, or plain within one layer.
+    """Names of a decoder's parts; the defaults are those of a pre-norm decoder (Llama, Qwen).
 
-    ``attention_input`` and ``ffn_input`` name the modules whose *outputs* are what attention and FFN read;
-    ``attention_output`` and ``ffn_output`` name those whose outputs are *added to the residual stream*. In a
-    pre-norm decoder the first two are the norms and the last two the modules themselves; in a decoder with
-    post-norms the last two are the post-norms.
+    Attributes:
+        decoder: path of the decoder in the causal language model.
+        unembedding: name of the unembedding in the causal language model.
+        embedding, layers, final_norm: names in the decoder.
+        attention, ffn: the two modules of a layer; what they are called with is what they read.
+        attention_norm, ffn_norm: the norms that make this of the residual stream; None: it is read as it is.
+        attention_added, ffn_added: the modules whose outputs are added to the residual stream, A^l and F^l:
+            attention and FFN themselves, or the post-norms that follow them.
+        softcap: the config's entry for the cap c of the logits, c tanh(logits / c); None: the model has none.
     """
 
     decoder: str = "model"
-    embedding: str = "model.embed_tokens"
-    layers: str = "model.layers"
-    final_norm: str = "model.norm"
     unembedding: str = "lm_head"
-    attention_input: str = "input_layernorm"
-    attention_output: str = "self_attn"
-    ffn_input: str = "post_attention_layernorm"
-    ffn_output: str = "mlp"
+    embedding: str = "embed_tokens"
+    layers: str = "layers"
+    final_norm: str = "norm"
+    attention: str = "self_attn"
+    attention_norm: str | None = "input_layernorm"
+    attention_added: str = "self_attn"
+    ffn: str = "mlp"
+    ffn_norm: str | None = "post_attention_layernorm"
+    ffn_added: str = "mlp"
+    softcap: str | None = None
 
 
 PRE_NORM = Architecture()
+PHI3 = Architecture(attention_added="resid_attn_dropout", ffn_added="resid_mlp_dropout")
+POST_NORM = Architecture(
+    attention_norm=None,
+    attention_added="post_attention_layernorm",
+    ffn_norm=None,
+    ffn_added="post_feedforward_layernorm",
+)
+GEMMA = Architecture(
+    attention_added="post_attention_layernorm",
+    ffn_norm="pre_feedforward_layernorm",
+    ffn_added="post_feedforward_layernorm",
+    softcap="final_logit_softcapping",
+)
 ARCHITECTURES: dict[str, Architecture] = {
+    "gemma2": GEMMA,
+    "gemma3": replace(GEMMA, decoder="model.language_model", softcap=None),
+    "gemma3_text": GEMMA,
     "llama": PRE_NORM,
     "mistral": PRE_NORM,
+    "olmo2": POST_NORM,
+    "phi3": PHI3,
     "qwen2": PRE_NORM,
     "qwen3": PRE_NORM,
+    "qwen3_moe": PRE_NORM,
 }
 
 
@@ -57,18 +84,19 @@ def architecture_of(model: nn.Module) -> Architecture:
     return ARCHITECTURES[kind]
 
 
-def part(model: nn.Module, path: str) -> nn.Module:
-    """The submodule at a dotted ``path``.
+def part(model: nn.Module, *path: str) -> nn.Module:
+    """The submodule at a path of names, each of which may be dotted.
 
     Raises:
         UserError: there is none, or it is not a module.
     """
+    dotted = ".".join(path)
     found: object = model
-    for name in path.split("."):
+    for name in dotted.split("."):
         found = getattr(found, name, None)
     if not isinstance(found, nn.Module):
         raise UserError(
-            f"{type(model).__name__} has no module {path!r}, so its internal policies cannot be read"
+            f"{type(model).__name__} has no module {dotted!r}, so its internal policies cannot be read"
         )
     return found
 
@@ -79,8 +107,10 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     Raises:
         UserError: the architecture is unknown or the model has no list of layers where it should be.
     """
-    path = architecture_of(model).layers
-    layers = part(model, path)
+    architecture = architecture_of(model)
+    layers = part(model, architecture.decoder, architecture.layers)
     if not isinstance(layers, nn.ModuleList) or len(layers) == 0:
-        raise UserError(f"{type(model).__name__}.{path} is not a list of layers")
+        raise UserError(
+            f"{type(model).__name__}.{architecture.decoder}.{architecture.layers} is not a list of layers"
+        )
     return layers

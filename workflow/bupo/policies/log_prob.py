@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bupo.policies.streaming import OnlineStatistics, product
+from bupo.policies.online import LEAST, NAT, capped
+from bupo.policies.products import product
+from bupo.policies.readout import Readout
 
-WORKSPACE = 2**22  # logits at a time, 16 MiB in float32
+WORKSPACE = 2**20  # logits at a time, 4 MiB in float32
+FEWEST = 256  # entries of the vocabulary that a tile has, however many rows there are
 
 
 class LogProb(NamedTuple):
@@ -24,8 +27,11 @@ def chunked_log_prob(
     targets: Tensor,
     temperature: float = 1.0,
     tile: int | None = None,
+    softcap: float | None = None,
 ) -> LogProb:
-    """log softmax(states @ unembedding.T / temperature) at ``targets``; [T, V] never exists, nor in backward.
+    """log softmax(softcap(states @ unembedding.T) / temperature) at ``targets``.
+
+    [T, V] never exists, nor in backward, where the logits are made once more.
 
     Args:
         states: [T, d].
@@ -33,6 +39,7 @@ def chunked_log_prob(
         targets: token ids, [T].
         temperature: divides the logits.
         tile: entries of the vocabulary at a time; by default so many that T times a tile fits the workspace.
+        softcap: c of c tanh(logits / c), before the temperature.
 
     Raises:
         ValueError: shapes do not fit, a target lies outside the vocabulary, or the temperature is not
@@ -44,49 +51,52 @@ def chunked_log_prob(
             f"states [T, d], unembedding [V, d] and targets [T] are needed, not {list(states.shape)}, "
             f"{list(unembedding.shape)} and {list(targets.shape)}"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} is not positive")
     if targets.numel() and (int(targets.min()) < 0 or int(targets.max()) >= vocabulary):
         raise ValueError(f"a target lies outside the vocabulary of {vocabulary}")
     if tile is None:
-        tile = min(vocabulary, max(256, WORKSPACE // max(1, targets.numel())))
-    return LogProb(*_ChunkedLogProb.apply(states, unembedding, targets, temperature, tile))
+        tile = max(FEWEST, WORKSPACE // max(1, targets.numel()))
+    readout = Readout(unembedding.detach(), temperature, softcap, tile=tile)
+    return LogProb(*_ChunkedLogProb.apply(states, unembedding, targets, readout))
 
 
 class _ChunkedLogProb(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, temperature: float, tile: int
-    ) -> Any:
-        online = OnlineStatistics()
-        for v in range(0, weight.shape[0], tile):
-            online.update(product(states, weight[v : v + tile]).div_(temperature), tokens=targets)
-        assert online.max is not None
-        log_sum = online.log_sum
-        ctx.save_for_backward(states, weight, targets, online.max, log_sum)
-        ctx.temperature, ctx.tile = temperature, tile
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, readout: Readout) -> Any:
+        online = readout.statistics(len(states))
+        rows = states.to(readout.operand)
+        for first, factor in readout.tiles():
+            online.update(slice(None), factor.times(rows), targets - first)
+            online.advance()
+        ctx.save_for_backward(states, weight, targets, online.max, online.log_sum / NAT)
+        ctx.readout = readout
         entropy = online.entropy
         ctx.mark_non_differentiable(entropy)
-        # (x - max) - log sum, not x - (max + log sum): that keeps the digits where logits sit at an offset.
-        return (online.picked - online.max) - log_sum, entropy
+        return online.log_prob, entropy
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _entropy: Tensor) -> Any:
-        states, weight, targets, row_max, log_sum = ctx.saved_tensors
-        scale = (gradient / ctx.temperature)[:, None]
-        to_states = torch.zeros_like(states, dtype=row_max.dtype) if ctx.needs_input_grad[0] else None
+        states, weight, targets, peak, log_sum = ctx.saved_tensors
+        readout: Readout = ctx.readout
+        rows, factor_of_bits = states.to(readout.operand), 1 / (NAT * readout.temperature)
+        scale = (gradient / readout.temperature)[:, None]
+        to_states = torch.zeros_like(states, dtype=readout.wide) if ctx.needs_input_grad[0] else None
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
-        for v in range(0, weight.shape[0], ctx.tile):
-            part = weight[v : v + ctx.tile]
-            logits = product(states, part).div_(ctx.temperature)
+        for first, factor in readout.tiles():
+            logits = capped(factor.times(rows), readout.softcap)
+            here = slice(first, first + factor.columns)
+            slope = None if readout.softcap is None else 1 - (logits / readout.softcap) ** 2
             # d log p(target) / d logits = onehot - p
-            flow = logits.sub_(row_max[:, None]).sub_(log_sum[:, None]).exp_().mul_(-scale)
-            rows = ((targets >= v) & (targets < v + ctx.tile)).nonzero()[:, 0]
-            flow[rows, targets[rows] - v] += scale[rows, 0]
-            flow = flow.to(states.dtype)
+            bits = logits.sub_(peak[:, None]).mul_(factor_of_bits).sub_(log_sum[:, None])
+            flow = bits.clamp_min_(LEAST).exp2_().mul_(-scale)
+            place = targets[:, None] - first
+            inside = (place >= 0) & (place < factor.columns)
+            flow.scatter_add_(1, place.clamp(0, factor.columns - 1), torch.where(inside, scale, 0))
+            if slope is not None:
+                flow.mul_(slope)
+            flow = flow.to(readout.operand)
             if to_states is not None:
-                to_states += flow @ part
+                to_states += product(flow, weight[here].T)
             if to_weight is not None:
-                to_weight[v : v + ctx.tile] = flow.T @ states
-        return None if to_states is None else to_states.to(states.dtype), to_weight, None, None, None
+                to_weight[here] = product(flow.T, rows.T)
+        return None if to_states is None else to_states.to(states.dtype), to_weight, None, None

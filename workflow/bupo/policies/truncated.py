@@ -1,11 +1,12 @@
 """Phase 1's forward: the model stops after layer k and reads that layer's policy."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
 
+from bupo.errors import UserError
 from bupo.policies.architectures import LENSES, Lens, architecture_of, decoder_layers, part
 from bupo.policies.layers import LayerIndex
 
@@ -15,9 +16,9 @@ def truncated_forward(model: nn.Module, layer: LayerIndex | None, lens: Lens = "
     """Inside, ``model(...)`` gives the logits of layer k's policy and the layers above k do not run.
 
     The logits are ``lm_head(H^k)`` with lens ``raw`` (paper, internal layer policy: no final norm, also at
-    k = L) and ``lm_head(norm(H^k))`` with ``final_norm``. The same modules run in the same order as in the
-    whole forward, so the numbers are bitwise its own. Whatever did not run gets no gradient: None, not zero,
-    so that AdamW's weight decay leaves it alone.
+    k = L) and ``lm_head(norm(H^k))`` with ``final_norm``, soft-capped where the model caps its own. The same
+    modules run in the same order as in the whole forward, so the numbers are bitwise its own. Whatever did
+    not run gets no gradient: None, not zero, so that AdamW's weight decay leaves it alone.
 
     Works on a Hugging Face causal language model, also one that ``fully_shard`` (FSDP2) has wrapped, with or
     without gradient checkpointing; the backward pass may come after the block. The change is to the model
@@ -30,7 +31,8 @@ def truncated_forward(model: nn.Module, layer: LayerIndex | None, lens: Lens = "
 
     Raises:
         ValueError: the lens is unknown, or ``layer`` counts another number of layers than the model has.
-        UserError: the model's architecture is unknown.
+        UserError: the model's architecture is unknown, or its layers above k run all the same (raised by the
+            forward pass).
     """
     if lens not in LENSES:
         raise ValueError(f"lens {lens!r} is unknown: choose from {', '.join(LENSES)}")
@@ -40,23 +42,33 @@ def truncated_forward(model: nn.Module, layer: LayerIndex | None, lens: Lens = "
     total = len(decoder_layers(model))
     if layer.total != total:
         raise ValueError(f"{layer} was asked of a model with {total} layers")
-    norm = part(model, architecture_of(model).final_norm)
-    with _run_layers(model, layer.number), _bypassed(norm) if lens == "raw" else nullcontext():
+    names = architecture_of(model)
+    norm = part(model, names.decoder, names.final_norm)
+    with _run_layers(model, layer), _bypassed(norm) if lens == "raw" else nullcontext():
         yield
 
 
 @contextmanager
-def _run_layers(model: nn.Module, number: int) -> Iterator[None]:
-    # Hugging Face decoders iterate layers[: config.num_hidden_layers], each time they are called. Masks,
-    # caches and rotary embeddings are made from other entries of the config, so that lowering this one
-    # changes no more.
+def _run_layers(model: nn.Module, layer: LayerIndex) -> Iterator[None]:
+    # Hugging Face decoders iterate layers[: config.num_hidden_layers], each time they are called. Masks and
+    # rotary embeddings are made from other entries of the config, so that lowering this one changes no more.
     config: Any = part(model, architecture_of(model).decoder).config
     whole = config.num_hidden_layers
-    config.num_hidden_layers = number
-    try:
+
+    def refuse(_module: nn.Module, _args: Any) -> None:
+        if config.num_hidden_layers <= layer.number:
+            raise UserError(
+                f"{type(model).__name__} runs on after {layer} though its config says num_hidden_layers = "
+                f"{config.num_hidden_layers}: this version of transformers cannot stop it there"
+            )
+
+    with ExitStack() as undo:
+        undo.callback(setattr, config, "num_hidden_layers", whole)
+        config.num_hidden_layers = layer.number
+        for above in list(decoder_layers(model))[layer.number :]:
+            # Were it to run, another policy would be trained in silence.
+            undo.callback(above.register_forward_pre_hook(refuse).remove)
         yield
-    finally:
-        config.num_hidden_layers = whole
 
 
 @contextmanager
