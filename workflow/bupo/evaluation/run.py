@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.evaluation.models import EvaluatedModel, resolve_model
-from bupo.evaluation.sampling import Sampler
+from bupo.evaluation.sampling import HuggingFaceSampler, Sampler, VLLMSampler
 from bupo.files import atomic_path, sha256_file, sha256_text, write_json
 from bupo.grading import RULES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GENERATOR = "philox"
+"""What the random numbers come from; samples of another generator are not taken for these."""
 
 SAMPLING_KEYS = (
     *("temperature", "top_p", "max_new_tokens", "backend", "dtype", "seed"),
@@ -82,23 +85,13 @@ def sample_and_grade(
     task.set_config("generation_kwargs", generation_arguments(settings))
     name = benchmark_name(benchmark)
     shard = Shard(out, sampling_identity(model, benchmark, settings))
-    sampler = load_sampler(model, settings)
+    backend: type[Sampler] = {"hf": HuggingFaceSampler, "vllm": VLLMSampler}[settings.backend]
+    sampler = backend(model.path, model.revision, settings, shard.scratch)
     lm = SamplingLM(sampler, shard, settings, f"evaluation {model.run} {name}")
     results = lm_eval_evaluate(lm, loaded, bootstrap_iters=0, apply_chat_template=True, log_samples=True)
     assert results is not None
     samples = shard.finish(lm.keys)
     return score_table(results["samples"][TASK], samples, settings), name
-
-
-def load_sampler(model: EvaluatedModel, settings: EvaluationSettings) -> Sampler:
-    """The decoder that the settings name."""
-    if settings.backend == "vllm":
-        from bupo.evaluation.vllm_backend import VLLMSampler
-
-        return VLLMSampler(model.path, model.revision, settings)
-    from bupo.evaluation.huggingface import HuggingFaceSampler
-
-    return HuggingFaceSampler(model.path, model.revision, settings)
 
 
 def score_table(
@@ -146,7 +139,7 @@ def generation_arguments(settings: EvaluationSettings) -> dict[str, Any]:
 def sampling_identity(model: EvaluatedModel, benchmark: Path, settings: EvaluationSettings) -> str:
     """Hash of all that a sample depends on; the number of samples is not part of it, nor the batch size."""
     chosen = {key: getattr(settings, key) for key in SAMPLING_KEYS}
-    return sha256_text(f"{model.identity} {sha256_file(benchmark)} {chosen}")
+    return sha256_text(f"{GENERATOR} {model.identity} {sha256_file(benchmark)} {chosen}")
 
 
 def benchmark_name(benchmark: Path) -> str:

@@ -1,64 +1,144 @@
-"""What is asked of a decoder and what comes back, with a seed for every single sample.
+"""Responses to an evaluation's prompts, drawn by `bupo.sampling` with transformers or vLLM.
 
-The seed of a sample follows from the evaluation's seed, the problem's id and the sample's number, and from
+The key of a sample follows from the evaluation's seed, the problem's id and the sample's number, and from
 nothing else: not from the order of the problems, the batch it falls into, or how many samples there are. So
 more samples only add to those drawn before, and an evaluation that goes on after a crash draws what it would
 have drawn.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bupo.evaluation.config import EvaluationSettings
+from bupo.sampling import (
+    Completion,
+    Request,
+    SamplingSettings,
+    decode_in_batches,
+    end_tokens,
+    key_of,
+    load_generation_config,
+    sample_vllm,
+)
 
 
 @dataclass(frozen=True)
-class Request:
+class Wanted:
     """One response to draw: the rendered prompt and which sample of which problem it is."""
 
     problem_id: str
     sample: int
     prompt: str
-    seed: int
 
 
 @dataclass(frozen=True)
 class Sample:
     """One response: ``n_tokens`` counts its end token; ``finish_reason`` is ``stop`` or ``length`` (cut
-    off)."""
+    off); ``key`` is that of its random numbers, in hexadecimal digits."""
 
     problem_id: str
     sample: int
     text: str
     n_tokens: int
     finish_reason: str
-    seed: int
+    key: str
 
 
-class Sampler(Protocol):
-    """A decoder: transformers or vLLM."""
+class Sampler:
+    """What responses are drawn with: a model, loaded when something is drawn.
 
-    tokenizer: Any
+    Args:
+        path: folder or hub id.
+        revision: of the hub id.
+        settings: of the evaluation.
+        scratch: folder for responses that are not stored elsewhere yet.
+    """
 
-    def sample(self, requests: list[Request], progress: Callable[[int], None]) -> Iterator[list[Sample]]:
-        """Draw all requests, in any order, and yield them in parts as they are finished.
+    def __init__(self, path: str, revision: str | None, settings: EvaluationSettings, scratch: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self.path, self.revision, self.settings, self.scratch = path, revision, settings, scratch
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(path, revision=revision)
+
+    @cached_property
+    def drawing(self) -> SamplingSettings:
+        """How tokens are drawn."""
+        source = load_generation_config(self.path, self.revision)
+        return SamplingSettings(
+            max_new_tokens=self.settings.max_new_tokens,
+            temperature=self.settings.temperature,
+            top_p=self.settings.top_p,
+            end_token_ids=frozenset(end_tokens(source, self.tokenizer)),
+        )
+
+    def sample(self, wanted: list[Wanted], progress: Callable[[int], None]) -> Iterator[list[Sample]]:
+        """Draw all that is wanted and yield it in parts as they are finished, in any order.
 
         Args:
-            requests: what to draw.
+            wanted: what to draw.
             progress: called with the number of responses finished so far.
+
+        Raises:
+            UserError: a prompt and its response are longer than the model holds, or there is no vLLM.
         """
-        ...
+        encoded = {
+            prompt: tuple(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            for prompt in {one.prompt for one in wanted}
+        }
+        keys = [key_of(self.settings.seed, one.problem_id, one.sample) for one in wanted]
+        requests = [Request(encoded[one.prompt], key) for one, key in zip(wanted, keys, strict=True)]
+        for part in self._complete(requests, progress):
+            yield [self._finish(wanted[place], keys[place], completion) for place, completion in part]
+
+    def _complete(
+        self, requests: Sequence[Request], progress: Callable[[int], None]
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        raise NotImplementedError
+
+    def _finish(self, wanted: Wanted, key: int, completion: Completion) -> Sample:
+        tokens, reason = completion.token_ids, completion.finish_reason
+        text = self.tokenizer.decode(tokens[:-1] if reason == "stop" else tokens, skip_special_tokens=True)
+        return Sample(wanted.problem_id, wanted.sample, text, len(tokens), reason, f"{key:032x}")
 
 
-def sample_seed(seed: int, problem_id: str, sample: int) -> int:
-    """Seed of one sample, 0 <= seed < 2^63."""
-    digest = hashlib.sha256(f"{seed}\n{problem_id}\n{sample}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+class HuggingFaceSampler(Sampler):
+    """Draws with transformers in this process, on a GPU where there is one."""
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, in evaluation mode."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = self.settings.dtype
+        if dtype == "auto" and device == "cpu":
+            dtype = "float32"
+        model: Any = AutoModelForCausalLM.from_pretrained(self.path, revision=self.revision, dtype=dtype)
+        return model.to(device).eval()
+
+    def _complete(
+        self, requests: Sequence[Request], progress: Callable[[int], None]
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        return decode_in_batches(self.model, requests, self.drawing, self.settings.batch_size, progress)
 
 
-def uniforms(seed: int, count: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1) that choose a sample's tokens, shape (count,); a longer row starts the same."""
-    return np.random.Generator(np.random.PCG64(seed)).random(count)
+class VLLMSampler(Sampler):
+    """Draws with vLLM in a process of its own; ``vllm`` of the settings are arguments of its engine."""
+
+    def _complete(
+        self, requests: Sequence[Request], progress: Callable[[int], None]
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        engine = {"dtype": self.settings.dtype, **self.settings.vllm}
+        return sample_vllm(
+            self.path,
+            self.revision,
+            requests,
+            self.drawing,
+            engine,
+            self.scratch,
+            on_finished=progress,
+        )

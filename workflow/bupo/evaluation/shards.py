@@ -5,6 +5,7 @@ to time; the final name appears when all is there. Each file carries the identit
 prompts, settings), so that responses of another model or temperature are never taken for these.
 """
 
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, fields
@@ -25,11 +26,15 @@ class Shard:
     Args:
         directory: of the evaluation.
         identity: hash of all that the samples depend on.
+
+    Attributes:
+        scratch: folder in which a sampler may keep what it has not handed over yet; gone when all is there.
     """
 
     def __init__(self, directory: Path, identity: str) -> None:
         self.final = directory / "shard-0.parquet"
         self.partial = directory / "partial-0.parquet"
+        self.scratch = directory / f"partial-0-{identity[:16]}"
         self.identity = identity
         self.samples: dict[Key, Sample] = {}
         for path in (self.final, self.partial):
@@ -48,6 +53,8 @@ class Shard:
         samples = [self.samples[key] for key in wanted]
         write_samples(self.final, samples, self.identity)
         self.partial.unlink(missing_ok=True)
+        for scratch in self.final.parent.glob("partial-0-*"):
+            shutil.rmtree(scratch)
         return samples
 
 
