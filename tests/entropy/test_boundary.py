@@ -1,11 +1,14 @@
+import json
 import math
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bupo.entropy.boundary import FfnChange, find_boundary, stage
+from bupo.entropy.boundary import FfnChange, boundary_record, find_boundary, stage
+from bupo.entropy.settings import Analysis
 
 TOLERANCE = 0.05
 
@@ -107,3 +110,58 @@ def test_a_stage_says_where_the_whole_interval_is(pair, tolerance):
     assert (found == "exploration") == (low > tolerance)
     assert (found == "convergence") == (high < -tolerance)
     assert (found == "integration") == (-tolerance <= low and high <= tolerance)
+
+
+def statistics(*intervals, lens="raw"):
+    """Other rows too, and the layers in no order."""
+    rows = [
+        (quantity, policy, layer, lens, name, 0.3, low, high, 90, 8)
+        for layer, (low, high) in reversed(list(enumerate(intervals, start=1)))
+        for quantity, policy, name in (
+            ("entropy_change", "ffn", "all"),
+            ("entropy_change", "ffn", "wrong"),
+            ("entropy_change", "attention", "all"),
+            ("entropy", "ffn", "all"),
+        )
+    ]
+    columns = [
+        "quantity",
+        "policy",
+        "layer",
+        "lens",
+        "slice",
+        "mean",
+        "low",
+        "high",
+        "n_tokens",
+        "n_problems",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_record_names_the_layer_its_evidence_and_the_problems():
+    settings = Analysis(boundary_lens="final_norm", tolerance=0.1)
+    table = pd.concat([statistics(UP, UP, ZERO, DOWN, lens="final_norm"), statistics(DOWN, DOWN, DOWN, DOWN)])
+    record = boundary_record(table, "m", ["math.parquet"], settings)
+    assert record["boundary_layer"] == record["recommended_layer"] == 2
+    assert (record["status"], record["layers"], record["model"]) == ("clear", 4, "m")
+    assert (record["n_tokens"], record["n_problems"], record["problem_files"]) == (90, 8, ["math.parquet"])
+    assert (record["lens"], record["tolerance"], record["level"]) == ("final_norm", 0.1, 0.95)
+    assert record["evidence"][1] == {
+        **{"layer": 2, "ffn_change": 0.3, "low": 0.2, "high": 0.4},
+        "stage": "exploration",
+    }
+    assert [each["stage"] for each in record["evidence"]][2:] == ["integration", "convergence"]
+
+
+def test_no_layer_is_recommended_where_it_is_unclear():
+    record = boundary_record(statistics(UP, MAYBE_UP, DOWN), "m", [], Analysis())
+    assert record["status"] == "unclear"
+    assert record["boundary_layer"] is record["recommended_layer"] is None
+
+
+def test_the_record_is_json_without_intervals_too():
+    for found in ((UP, DOWN), ((math.nan, math.nan), (math.nan, math.nan))):
+        record = boundary_record(statistics(*found), "m", ["a.csv"], Analysis())
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["status"] == "unclear" and record["evidence"][0]["low"] is None

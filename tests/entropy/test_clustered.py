@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from bupo.entropy.clustered import ClusteredMeans
@@ -46,17 +44,6 @@ def test_intervals_cover_as_often_as_they_say():
         found = means_of(random_clusters(seed, count=30, rows=1)).interval(0.9)
         hits += found.low[0] <= 5 <= found.high[0]
     assert 0.85 < hits / 400 < 0.95
-
-
-@given(st.integers(0, 1000), st.integers(1, 19))
-def test_merging_equals_one_run(seed, cut):
-    clusters = random_clusters(seed)
-    first, second, whole = means_of(clusters[:cut]), means_of(clusters[cut:]), means_of(clusters)
-    first.merge(second)
-    for name in ("mean", "low", "high"):
-        mine, wanted = getattr(first.interval(0.95), name), getattr(whole.interval(0.95), name)
-        np.testing.assert_allclose(mine, wanted, rtol=1e-12)
-    assert (first.clusters, first.tokens) == (whole.clusters, whole.tokens)
 
 
 def test_a_constant_has_a_point_for_an_interval():

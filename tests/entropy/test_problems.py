@@ -2,9 +2,10 @@ import json
 
 import pandas as pd
 import pytest
-from tiny_checkpoint import make_tokenizer
+from tiny_checkpoint import make_problems, make_tokenizer
 
-from bupo.entropy.problems import Problem, draw, read_problems, render
+from bupo.data.prompts import PROMPTS
+from bupo.entropy.problems import Problem, draw, drawn_problems, read_problems, render
 from bupo.errors import UserError
 
 
@@ -52,6 +53,13 @@ def test_refusals(tmp_path, frame, words):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_problems(tmp_path / "p.parquet")
+    (tmp_path / "p.parquet").write_text("1+1?")
+    with pytest.raises(UserError, match=r"p\.parquet: this cannot be read as \.parquet") as error:
+        read_problems(tmp_path / "p.parquet")
+    assert "\n" not in str(error.value)
+    pd.DataFrame({"prompt": [["1+1?"]]}).to_parquet(tmp_path / "q.parquet")
+    with pytest.raises(UserError, match="prompt should be a text, or messages with role and content"):
+        read_problems(tmp_path / "q.parquet")
     (tmp_path / "p.txt").write_text("1+1?")
     with pytest.raises(UserError, match=r"not '\.txt'"):
         read_problems(tmp_path / "p.txt")
@@ -64,6 +72,24 @@ def test_the_draw_does_not_hang_on_the_order(problems_file):
     assert draw(problems, 5, seed=2) != kept
     assert len(draw(problems, None, seed=1)) == len(draw(problems, 99, seed=1)) == 12
     assert {p.id for p in draw(problems, 3, seed=1)} < {p.id for p in kept}
+
+
+def test_several_sets_are_drawn_one_by_one_and_sorted(tmp_path):
+    first = make_problems(tmp_path / "zeta.parquet", count=4)
+    second = make_problems(tmp_path / "alpha.parquet", count=9, first=4)
+    found = drawn_problems([first, second], 5, seed=1)
+    assert [p.set for p in found] == ["alpha"] * 5 + ["zeta"] * 4
+    assert found == drawn_problems([second, first], 5, seed=1)
+    assert [p.id for p in found[:5]] == [p.id for p in draw(read_problems(second), 5, seed=1)]
+
+
+def test_sets_that_cannot_be_told_apart_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    first = make_problems(tmp_path / "sums.parquet")
+    with pytest.raises(UserError, match="another problem file is called sums too"):
+        drawn_problems([first, make_problems(tmp_path / "a" / "sums.parquet", first=20)], None, seed=1)
+    with pytest.raises(UserError, match=r"the problem sums-011 is in .*sums\.parquet too"):
+        drawn_problems([first, make_problems(tmp_path / "more.parquet", first=11)], None, seed=1)
 
 
 def test_one_bos_and_the_template_as_it_is(problems_file):
@@ -85,6 +111,22 @@ def test_without_a_template_the_text_goes_in_with_one_bos(problems_file):
     tokenizer = make_tokenizer(template=None)
     ids = render(tokenizer, read_problems(problems_file)[0], {})
     assert tokenizer.decode(ids) == "<s>assistant: 0+3?"
+
+
+def test_the_octothinker_template_has_one_bos_and_the_word_assistant():
+    """A base model has no template of its own: the prompt's is used, as in training and evaluation."""
+    tokenizer, prompt = make_tokenizer(template=None), PROMPTS["octothinker"]
+    problem = Problem("x", prompt.messages("Is the assistant right that 1+1=2?"), "2")
+    ids = render(tokenizer, problem, prompt.template_arguments())
+    assert ids == prompt.encode(tokenizer, "Is the assistant right that 1+1=2?")
+    assert ids[0] == tokenizer.bos_token_id and ids.count(tokenizer.bos_token_id) == 1
+    assert tokenizer.decode(ids).endswith("the assistant right that 1+1=2?\nAssistant:")
+
+
+def test_a_template_that_refuses_the_messages_is_told():
+    tokenizer = make_tokenizer("{{ raise_exception('no system role') }}")
+    with pytest.raises(UserError, match="problem x: the chat template refuses it: no system role"):
+        render(tokenizer, Problem("x", [{"role": "system", "content": "s"}], None), {})
 
 
 def test_an_empty_prompt_is_refused():

@@ -16,7 +16,8 @@ def measured(checkpoint):
     model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
     ids = torch.randint(6, 300, (20,), generator=torch.Generator().manual_seed(2))
     policies = InternalPolicies(model)
-    rows, values = measure(policies, policies.states(ids, slice(7, 19)), ["raw", "final_norm"])
+    states = policies.states(ids, slice(7, 19))
+    rows, values = measure(policies, states, ids[8:20], ["raw", "final_norm"], anchors=[1, 3])
     assert len(rows) == values.shape[0] == len(set(rows))
     return model, ids, dict(zip(rows, values, strict=True))
 
@@ -43,7 +44,7 @@ def slow_states(model, ids):
 @torch.no_grad()
 def test_against_a_plain_slow_computation(measured):
     model, ids, values = measured
-    table = {(r.quantity, r.policy, r.layer, r.lens): v.double() for r, v in values.items()}
+    table = {(r.quantity, r.policy, r.layer, r.lens): v.double() for r, v in values.items() if not r.anchor}
     lenses = {"raw": lambda x: x, "final_norm": lambda x: model.model.norm(x)}
     checked = set()
 
@@ -73,7 +74,53 @@ def test_against_a_plain_slow_computation(measured):
     final = model.model.norm(above)
     check(("entropy", "final", 4, "final_norm"), entropy(model.lm_head(final)))
     check(("norm", "final", 4, "final_norm"), final.norm(dim=-1))
-    assert {key for key in table if key[0] in ("entropy", "entropy_change", "cosine")} <= checked
+    log_p = model.lm_head(final).log_softmax(-1)
+    check(("nll", "final", 4, "final_norm"), -log_p.gather(-1, ids[8:20, None])[:, 0])
+    assert {key for key in table if key[0] in ("entropy", "entropy_change", "cosine", "nll")} <= checked
+
+
+@torch.no_grad()
+def test_pairs_of_layers_against_a_plain_slow_computation(measured):
+    model, ids, values = measured
+    outputs = [state[-1] for state in slow_states(model, ids)]
+    lenses = {"raw": lambda x: x, "final_norm": lambda x: model.model.norm(x)}
+    log_p = {
+        lens: [model.lm_head(through(state)).log_softmax(-1) for state in outputs]
+        for lens, through in lenses.items()
+    }
+    table = {(r.quantity, r.anchor, r.layer, r.lens): v.double() for r, v in values.items() if r.anchor}
+    expected = {}
+    for k, m in ((1, 2), (1, 3), (1, 4), (3, 4)):
+        cosine = torch.cosine_similarity(outputs[k - 1], outputs[m - 1], -1)
+        expected["cosine_to_later", k, m, "raw"] = cosine
+        for lens, each in log_p.items():
+            kl = (each[k - 1].exp() * (each[k - 1] - each[m - 1])).sum(-1)
+            expected["kl_to_later", k, m, lens] = kl
+    assert set(table) == set(expected)
+    assert all(row.policy == "layer" for row in values if row.anchor)
+    for key, value in expected.items():
+        assert (table[key] - value).abs().max() < 1e-4, key
+
+
+def test_the_last_layer_has_no_later_one(measured):
+    model, ids, _ = measured
+    policies = InternalPolicies(model)
+    rows, values = measure(policies, policies.states(ids), ids, ["raw"], anchors=[4])
+    assert len(rows) == len(values) and not any(row.anchor for row in rows)
+
+
+def test_temperature_divides_every_logit(measured):
+    """Of a model whose unembedding is divided by it, at temperature 1."""
+    model, ids, _ = measured
+    policies = InternalPolicies(model)
+    states = policies.states(ids)
+    rows, values = measure(policies, states, ids, ["raw", "final_norm"], 2.0, anchors=[2])
+    with torch.no_grad():
+        model.lm_head.weight.div_(2.0)
+        _, halved = measure(policies, states, ids, ["raw", "final_norm"], anchors=[2])
+        model.lm_head.weight.mul_(2.0)
+    assert {row.quantity for row in rows} >= {"nll", "kl_to_later"}
+    torch.testing.assert_close(values, halved, atol=1e-5, rtol=1e-5)
 
 
 def test_agreement_with_the_final_policy(measured):

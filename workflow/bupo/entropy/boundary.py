@@ -7,7 +7,12 @@ convergence; the boundary is the last layer above zero. It gives no tolerance an
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import pandas as pd
+
+from bupo.entropy.settings import Analysis
+from bupo.entropy.slices import ALL
 
 Stage = Literal["exploration", "integration", "convergence", "undecided"]
 
@@ -92,6 +97,54 @@ def find_boundary(changes: Sequence[FfnChange], tolerance: float) -> Boundary:
         f"({_interval(changes[last - 1])}); every later layer's interval ends at or below that.",
         stages,
     )
+
+
+def boundary_record(table: pd.DataFrame, name: str, files: list[str], settings: Analysis) -> dict[str, Any]:
+    """``boundary.json`` from the statistics: see `find_boundary`.
+
+    Args:
+        table: the statistics.
+        name: of the model.
+        files: names of the problem files.
+        settings: of the analysis.
+    """
+    chosen = table[
+        (table.quantity == "entropy_change")
+        & (table.policy == "ffn")
+        & (table.lens == settings.boundary_lens)
+        & (table.slice == ALL)
+    ].sort_values("layer")
+    changes = [
+        FfnChange(*line)
+        for line in chosen[["layer", "mean", "low", "high"]].itertuples(index=False, name=None)
+    ]
+    found = find_boundary(changes, settings.tolerance)
+    return {
+        "model": name,
+        "layers": len(changes),
+        "status": found.status,
+        "boundary_layer": found.boundary_layer,
+        "recommended_layer": found.boundary_layer,
+        "tolerance": settings.tolerance,
+        "lens": settings.boundary_lens,
+        "level": settings.level,
+        "reason": found.reason,
+        "evidence": [
+            {
+                "layer": int(change.layer),
+                "ffn_change": change.mean,
+                "low": None if math.isnan(change.low) else change.low,
+                "high": None if math.isnan(change.high) else change.high,
+                "stage": stage,
+            }
+            for change, stage in zip(changes, found.stages, strict=True)
+        ],
+        "problem_files": files,
+        "n_tokens": int(chosen.n_tokens.iloc[0]),
+        "n_problems": int(chosen.n_problems.iloc[0]),
+        "interval": "over problems (clusters of tokens), t interval of a ratio of sums",
+        "settings": settings.model_dump(),
+    }
 
 
 def _interval(change: FfnChange) -> str:

@@ -4,7 +4,7 @@ Tokens of one response are far from independent, so that the problem is the unit
 over all tokens is a ratio of two sums over problems (of values and of tokens), and its variance is the
 cluster-robust one of a ratio (linearised): C/(C-1) sum_c (S_c - mean n_c)^2 / N^2, with S_c and n_c the sum
 and the number of tokens of problem c, and a t interval with C-1 degrees of freedom. No bootstrap: six sums
-are enough, and they add up across shards.
+are enough.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ class Interval:
 
 
 class ClusteredMeans:
-    """Running sums of R quantities over tokens in clusters."""
+    """Running sums of R quantities over tokens in clusters.
+
+    The order in which the clusters come decides the rounding, so that it should be the same each time.
+    """
 
     def __init__(self, rows: int) -> None:
         """Start empty, for ``rows`` quantities."""
@@ -47,11 +50,6 @@ class ClusteredMeans:
         self.sums += sums
         self.sums_squared += sums * sums
         self.sums_times_tokens += sums * tokens
-
-    def merge(self, other: "ClusteredMeans") -> None:
-        """Take in the sums over other problems."""
-        for name in vars(self):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def interval(self, level: float) -> Interval:
         """Means and their intervals at a level such as 0.95."""

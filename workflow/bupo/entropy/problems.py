@@ -1,11 +1,12 @@
 """The problems that are analysed: read, drawn, and rendered as the prompts that the model was trained on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jinja2 import TemplateError
 
 from bupo.errors import UserError
 from bupo.files import sha256_text
@@ -13,11 +14,37 @@ from bupo.files import sha256_text
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem as chat messages; ``gold`` is None where the file has no answer."""
+    """A problem as chat messages.
+
+    Attributes:
+        gold: None where the file has no answer.
+        set: name of its file, without the ending.
+    """
 
     id: str
     messages: list[dict[str, str]]
     gold: str | None
+    set: str = ""
+
+
+def drawn_problems(files: Sequence[Path], count: int | None, seed: int) -> list[Problem]:
+    """``count`` problems of each file (all where None), sorted by set and identity.
+
+    Raises:
+        UserError: see `read_problems`; or two files have the same name, or share a problem.
+    """
+    sets: dict[str, list[Problem]] = {}
+    owner: dict[str, Path] = {}
+    for file in files:
+        if file.stem in sets:
+            raise UserError(f"{file}: another problem file is called {file.stem} too; names should differ.")
+        sets[file.stem] = read_problems(file)
+        for problem in sets[file.stem]:
+            if owner.setdefault(problem.id, file) != file:
+                raise UserError(
+                    f"{file}: the problem {problem.id} is in {owner[problem.id]} too; one set should have it."
+                )
+    return [replace(problem, set=name) for name in sorted(sets) for problem in draw(sets[name], count, seed)]
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -27,7 +54,7 @@ def read_problems(path: Path) -> list[Problem]:
     ``extra_info.id`` or a column ``id``, else they are a hash of the prompt: never the row's place.
 
     Raises:
-        UserError: the file is missing or empty, has neither column, or holds a problem twice.
+        UserError: the file is missing, damaged or empty, has neither column, or holds a problem twice.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; --problems names a parquet, JSON lines or CSV file.")
@@ -38,10 +65,18 @@ def read_problems(path: Path) -> list[Problem]:
     }
     if path.suffix not in readers:
         raise UserError(f"{path}: files end in {', '.join(readers)}, not {path.suffix!r}.")
-    frame = readers[path.suffix](path)
+    try:
+        frame = readers[path.suffix](path)
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: this cannot be read as {path.suffix}: {str(error).splitlines()[0]}"
+        ) from None
     if "prompt" not in frame and "problem" not in frame:
         raise UserError(f"{path}: neither a column prompt (messages) nor a column problem (text) is there.")
-    problems = [_problem({str(key): value for key, value in row.items()}) for row in frame.to_dict("records")]
+    try:
+        problems = [_problem({str(key): v for key, v in row.items()}) for row in frame.to_dict("records")]
+    except (TypeError, KeyError, IndexError):
+        raise UserError(f"{path}: prompt should be a text, or messages with role and content.") from None
     if not problems:
         raise UserError(f"{path}: the file holds no problem.")
     seen: set[str] = set()
@@ -62,12 +97,19 @@ def render(tokenizer: Any, problem: Problem, template: dict[str, Any]) -> list[i
     """Token ids of the prompt, up to where the response starts.
 
     The chat template writes its own special tokens, so that the tokenizer adds none: a second BOS would shift
-    every state. Without a template the text goes in as it is, with the tokenizer's special tokens.
+    every state. Without a template, in ``template`` or the tokenizer's own, the text goes in as it is, with
+    the tokenizer's special tokens.
+
+    Raises:
+        UserError: the prompt is empty, or the template refuses its messages.
     """
-    if getattr(tokenizer, "chat_template", None):
-        text = tokenizer.apply_chat_template(
-            problem.messages, tokenize=False, add_generation_prompt=True, **template
-        )
+    if template.get("chat_template") or getattr(tokenizer, "chat_template", None):
+        try:
+            text = tokenizer.apply_chat_template(
+                problem.messages, tokenize=False, add_generation_prompt=True, **template
+            )
+        except TemplateError as error:
+            raise UserError(f"problem {problem.id}: the chat template refuses it: {error}.") from None
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     else:
         ids = tokenizer("\n".join(message["content"] for message in problem.messages))["input_ids"]

@@ -1,31 +1,37 @@
-"""Responses of the model; each hangs on its problem and the seed, not on its place in a batch."""
+"""Responses of the model: drawn in batches of consecutive problems, graded, known by their token ids."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
-from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from bupo.entropy.problems import Problem, render
 from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
-from bupo.files import sha256_text
-from bupo.progress import Progress
+from bupo.grading import Grader
+from bupo.sampling import Completion, Request, key_of
 
 
 @dataclass(frozen=True)
 class Response:
-    """One response, known by its token ids; the last of them is EOS where ``finished``."""
+    """One response; a row of ``responses.parquet``.
 
-    problem: Problem
+    Attributes:
+        response: its text without special tokens.
+        response_ids: the last of them is an end token where ``finished``.
+        correct, status: the grade, None where the problem has no gold answer.
+    """
+
+    set: str
+    problem_id: str
     sample: int
+    gold: str | None
+    response: str
     prompt_ids: list[int]
     response_ids: list[int]
-    text: str
+    n_tokens: int
     finished: bool
+    correct: bool | None
+    status: str | None
 
     @property
     def positions(self) -> slice:
@@ -38,121 +44,55 @@ class Response:
             UserError: the response is empty.
         """
         if not self.response_ids:
-            raise UserError(f"problem {self.problem.id}, sample {self.sample}: the response is empty.")
+            raise UserError(f"problem {self.problem_id}, sample {self.sample}: the response is empty.")
         return slice(len(self.prompt_ids) - 1, len(self.prompt_ids) + len(self.response_ids) - 1)
 
 
-def sample_responses(
-    model: PreTrainedModel, tokenizer: Any, problems: list[Problem], settings: Analysis
-) -> list[Response]:
-    """``settings.samples`` responses to each problem, from the model's whole distribution at the temperature.
+@dataclass(frozen=True)
+class Question:
+    """One response that is asked for."""
 
-    Sampling settings that the model ships with (top-k, penalties, ...) are left out. Problems are batched by
-    prompt length; results come in the order of ``problems``.
+    problem: Problem
+    sample: int
+    request: Request
+
+    def answered(self, completion: Completion, tokenizer: Any, grader: Grader) -> Response:
+        """The graded response."""
+        text = tokenizer.decode(completion.token_ids, skip_special_tokens=True)
+        grade = None if self.problem.gold is None else grader.grade(self.problem.gold, text)
+        return Response(
+            self.problem.set,
+            self.problem.id,
+            self.sample,
+            self.problem.gold,
+            text,
+            list(self.request.prompt_ids),
+            list(completion.token_ids),
+            len(completion.token_ids),
+            completion.finish_reason == "stop",
+            None if grade is None else grade.correct,
+            None if grade is None else grade.status,
+        )
+
+
+def questions_of(tokenizer: Any, problems: Sequence[Problem], settings: Analysis) -> list[Question]:
+    """``settings.samples`` questions for each problem, in the order of ``problems``.
+
+    The random numbers of a response hang on the seed, the problem and the sample's number alone.
     """
-    rows = [
-        (problem, sample, ids)
-        for problem in problems
-        for ids in [render(tokenizer, problem, settings.chat_template)]
+    rendered = [(problem, tuple(render(tokenizer, problem, settings.chat_template))) for problem in problems]
+    return [
+        Question(problem, sample, Request(ids, key_of("entropy", settings.seed, sample, problem.id)))
+        for problem, ids in rendered
         for sample in range(settings.samples)
     ]
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i][2]), rows[i][0].id, rows[i][1]))
-    stops = stop_tokens(model, tokenizer)
-    progress = Progress("entropy", len(rows), "responses")
-    found: dict[int, Response] = {}
-    for start in range(0, len(order), settings.batch_size):
-        batch = order[start : start + settings.batch_size]
-        tokens = _generate(model, tokenizer, [rows[i] for i in batch], settings, stops)
-        for i, generated in zip(batch, tokens, strict=True):
-            problem, sample, prompt_ids = rows[i]
-            response_ids, finished = cut(generated, stops)
-            text = tokenizer.decode(response_ids, skip_special_tokens=True)
-            found[i] = Response(problem, sample, prompt_ids, response_ids, text, finished)
-        progress.update(len(found))
-    return [found[i] for i in range(len(rows))]
 
 
-def cut(generated: list[int], stops: set[int]) -> tuple[list[int], bool]:
-    """The tokens up to and including the first that ends a response, and whether there was one."""
-    for place, token in enumerate(generated):
-        if token in stops:
-            return generated[: place + 1], True
-    return generated, False
+def parts_of(problems: Sequence[Problem], settings: Analysis) -> list[list[Problem]]:
+    """Consecutive problems whose responses fill a batch; the last part may be smaller.
 
-
-def stop_tokens(model: PreTrainedModel, tokenizer: Any) -> set[int]:
-    """The tokens that end a response: the model's own EOS tokens and the tokenizer's.
-
-    Raises:
-        UserError: there is none.
+    Rounding in a batched forward hangs on the batch, so that whatever runs whole parts, all of them or a
+    shard, draws bitwise the same responses.
     """
-    eos = getattr(model.generation_config, "eos_token_id", None)
-    stops = set(eos if isinstance(eos, list | tuple) else [eos]) | {tokenizer.eos_token_id}
-    stops.discard(None)
-    if not stops:
-        raise UserError(
-            "neither the model nor its tokenizer has an EOS token, so that no response ever ends."
-        )
-    return stops
-
-
-def response_seed(seed: int, problem_id: str, sample: int) -> int:
-    """The seed of one response's random numbers."""
-    return int(sha256_text(f"{seed}:{problem_id}:{sample}")[:15], 16)
-
-
-class _GumbelSampling(LogitsProcessor):
-    """Adds each row's own Gumbel noise: the most likely token after it is a sample from the distribution.
-
-    Hugging Face's own sampling draws all rows from one stream of random numbers: there a response depends on
-    which others are in the batch.
-    """
-
-    def __init__(self, seeds: list[int], temperature: float, device: torch.device) -> None:
-        """One generator for each row of the batch."""
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self.temperature = temperature
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores of the next token, [B, V], divided by the temperature and with noise added."""
-        waiting = torch.empty_like(scores)
-        for row, generator in zip(waiting, self.generators, strict=True):
-            row.exponential_(generator=generator)
-        return scores / self.temperature - waiting.log()
-
-
-@torch.no_grad()
-def _generate(
-    model: PreTrainedModel,
-    tokenizer: Any,
-    rows: list[tuple[Problem, int, list[int]]],
-    settings: Analysis,
-    stops: set[int],
-) -> list[list[int]]:
-    width = max(len(ids) for _, _, ids in rows)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stops)
-    ids = torch.tensor([[pad] * (width - len(ids)) + ids for _, _, ids in rows], device=model.device)
-    mask = torch.tensor(
-        [[0] * (width - len(ids)) + [1] * len(ids) for _, _, ids in rows], device=model.device
-    )
-    seeds = [response_seed(settings.seed, problem.id, sample) for problem, sample, _ in rows]
-    noise = _GumbelSampling(seeds, settings.temperature, model.device)
-    config = GenerationConfig(
-        max_new_tokens=settings.max_new_tokens, do_sample=False, eos_token_id=sorted(stops), pad_token_id=pad
-    )
-    with _generation_config(model, config):
-        out = model.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=mask, logits_processor=LogitsProcessorList([noise])
-        )
-    return out[:, width:].tolist()
-
-
-@contextmanager
-def _generation_config(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
-    # generate() fills whatever a config leaves open from the model's own, which may hold top-k or penalties.
-    own = model.generation_config
-    model.generation_config = config
-    try:
-        yield
-    finally:
-        model.generation_config = own
+    size = max(1, settings.batch_size // settings.samples)
+    return [list(problems[start : start + size]) for start in range(0, len(problems), size)]

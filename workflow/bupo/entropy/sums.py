@@ -1,0 +1,83 @@
+"""Sums over the tokens of one problem, from one forward pass over each of its responses."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bupo.entropy.quantities import Row, measure
+from bupo.entropy.responses import Response
+from bupo.entropy.settings import Analysis
+from bupo.entropy.tables import SliceSums
+from bupo.errors import UserError
+from bupo.policies import ByPolicy, InternalPolicies
+
+BLOCK = 512  # positions measured at a time: only the states grow with the response
+
+
+def problem_sums(
+    policies: InternalPolicies,
+    responses: Sequence[Response],
+    slices: Sequence[Mapping[str, NDArray[np.bool_]]],
+    settings: Analysis,
+) -> tuple[list[Row], list[SliceSums]]:
+    """One forward pass over each response to one problem.
+
+    Args:
+        slices: for each response and slice, which of its tokens the slice has, [T].
+
+    Returns:
+        The rows of the table, R of them; and for each slice the sums over its tokens of all responses.
+
+    Raises:
+        UserError: a response is empty, or a quantity is not a finite number.
+    """
+    totals: dict[str, tuple[Tensor, int]] = {}
+    rows: list[Row] = []
+    for response, tokens in zip(responses, slices, strict=True):
+        masks = torch.from_numpy(np.stack(list(tokens.values()))).double()
+        rows, sums = _response_sums(policies, response, masks, settings)
+        for name, mask, total in zip(tokens, masks, sums, strict=True):
+            before, count = totals.get(name, (torch.zeros_like(total), 0))
+            totals[name] = (before + total, count + int(mask.sum()))
+    first = responses[0]
+    return rows, [
+        SliceSums(first.set, first.problem_id, name, count, total.numpy())
+        for name, (total, count) in totals.items()
+    ]
+
+
+def _response_sums(
+    policies: InternalPolicies, response: Response, masks: Tensor, settings: Analysis
+) -> tuple[list[Row], Tensor]:
+    """The sums over the tokens of each slice, float64 [S, R]; ``masks`` [S, T]."""
+    ids = torch.tensor(response.prompt_ids + response.response_ids)
+    states = policies.states(ids, response.positions)
+    device = states.final.device
+    tokens, masks = torch.tensor(response.response_ids, device=device), masks.to(device)
+    rows: list[Row] = []
+    parts = []
+    for start in range(0, len(tokens), BLOCK):
+        here = slice(start, start + BLOCK)
+        rows, values = measure(
+            policies,
+            _positions(states, here),
+            tokens[here],
+            settings.lenses,
+            settings.temperature,
+            settings.anchor_layers,
+        )
+        if not torch.isfinite(values).all():
+            row = rows[int((~torch.isfinite(values)).any(1).nonzero()[0])]
+            raise UserError(
+                f"problem {response.problem_id}: the {row.quantity} of the {row.policy} policy at layer "
+                f"{row.layer} is not finite; dtype {settings.dtype} may be too narrow for this model."
+            )
+        parts.append(masks[:, here] @ values.double().T)
+    return rows, torch.stack(parts).sum(0).cpu()
+
+
+def _positions(states: ByPolicy, here: slice) -> ByPolicy:
+    return states.map(lambda tensor: tensor[..., here, :])
