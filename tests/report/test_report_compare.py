@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from results_tree import Scenario, make_tree
 
+from bupo.figures.style import PALETTE, cell_looks
 from bupo.report.collect import collect, read_metrics, switches
 from bupo.report.compare import (
     ABOVE,
@@ -22,7 +23,6 @@ from bupo.report.compare import (
     scores_of,
 )
 from bupo.report.records import Estimate, Evaluated, Results, Run
-from bupo.report.style import PALETTE, cell_styles
 from bupo.report.verdict import answers, points
 
 SAMPLES = 4
@@ -201,10 +201,10 @@ def test_metrics_keep_their_steps_and_gaps(tmp_path):
 
 
 def test_each_cell_keeps_its_colour():
-    styles = cell_styles(["base", "grpo", "bupo-k1", "base", "grpo"])
+    styles = cell_looks(["base", "grpo", "bupo-k1", "base", "grpo"])
     assert list(styles) == ["base", "grpo", "bupo-k1"]
     assert styles["base"].color == PALETTE["base"]
-    many = cell_styles([f"c{n}" for n in range(60)])
+    many = cell_looks([f"c{n}" for n in range(60)])
     assert len({(s.color, s.marker, s.dash) for s in many.values()}) == 60
 
 

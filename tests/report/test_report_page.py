@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from results_tree import Scenario, make_tree
 
@@ -68,14 +69,15 @@ def squeezed(text: str) -> str:
 
 
 def test_the_page_needs_nothing_else(html, page):
-    assert page.references and all(reference.startswith("#") for reference in page.references)
+    assert page.references
+    assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in page.references)
     assert not re.search(r"url\((?!#)|@import|<script|<link|<iframe", html)
     assert len(html.encode()) < 3_000_000
 
 
 def test_identifiers_are_unique_and_every_reference_has_a_target(page):
     assert len(page.ids) == len(set(page.ids))
-    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    assert {reference[1:] for reference in page.references if reference.startswith("#")} <= set(page.ids)
 
 
 def test_it_leads_with_the_answer_and_how_sure(page):
@@ -111,40 +113,69 @@ def test_auto_says_what_it_resolved_to_and_why(demo, floor, page):
     assert boundary["tiny_qwen3"]["boundary_layer"] == 3 and boundary["tiny_llama"]["boundary_layer"] is None
 
 
+def test_captions_say_lens_n_and_level(page):
+    text = squeezed(page.text)
+    assert (
+        "tiny_qwen3, 6 layers counted from 1, raw lens (no final norm). 773 tokens in responses to 48 problems; "
+        "bands are 95 % intervals over problems." in text
+    )
+    assert "Over the training of tiny_qwen3" in text
+    assert "Dashed lines: another policy is trained after step 4 (bupo-kauto-s4 (layer 3), bupo-k2-s4" in text
+
+
+def test_tables_of_the_entropies_keep_slices_and_anchors(demo):
+    rows = list(csv.DictReader((demo / "report/tables/entropy.csv").open()))
+    assert {row["slice"] for row in rows if row["quantity"] == "entropy"} >= {"correct", "position 1-8"}
+    assert {row["slice"] for row in rows if row["quantity"] == "norm"} == {"all"}
+    assert {row["anchor"] for row in rows if row["quantity"] == "kl_to_later"} == {"2"}
+    assert {row["anchor"] for row in rows if row["quantity"] == "entropy"} == {""}
+    flow = list(csv.DictReader((demo / "report/tables/flow.csv").open()))
+    steps = {row["step"] for row in flow if row["run"] == "tiny_qwen3/grpo/seed1"}
+    assert steps == {"4", "8", "12", "15"} and "tiny_qwen3/base/seed0" in {row["run"] for row in flow}
+
+
 def test_a_smoke_run_is_told_as_what_it_is(floor):
     text = squeezed(Page((floor / "report/index.html").read_text()).text)
     assert "it shows that they work, not that a method does." in text
     assert "No comparison: every score is at the floor." in text
     assert "it compares no methods" in text
+    assert "Over the training of" not in text and "not complete" not in text, "no sweep was asked for"
 
 
 def test_text_from_outside_is_escaped(html):
     assert "shells &amp; finds" in html and "&lt;more&gt;" in html and "<more>" not in html
 
 
-def test_figures_and_tables_are_written_and_old_ones_removed(demo, tmp_path):
+def test_the_command_makes_the_same_page_and_removes_old_files(demo, tmp_path):
     root = tmp_path / "demo"
     shutil.copytree(demo, root)
     stale = root / "report" / "figures" / "training-reward-gone.svg"
     stale.write_text("<svg/>")
-    before = without_commit(root)
-    write_report(root / "experiment.yaml", root / "report", root / "summary.json")
+    command = [sys.executable, "-m", "bupo.report", "build", "--experiment", root / "experiment.yaml"]
+    command += ["--out", root / "report", "--summary", root / "summary.json"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     assert not stale.exists()
-    assert without_commit(root) == before, "the same results give the same page"
-    names = {path.stem for path in (root / "report/figures").iterdir()}
+    assert without_commit(root) == without_commit(demo), "the same results give the same page"
+    figures = {path.name for path in (root / "report/figures").iterdir()}
+    names = {name.removesuffix(".svg") for name in figures if name.endswith(".svg")}
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
     assert {
         "difference-grpo-tiny_qwen3",
         "difference-base-tiny_qwen3",
         "pass-at-k-tiny_qwen3-arithmetic_easy",
         "training-reward-tiny_qwen3",
         "training-entropy-internal-tiny_qwen3",
-        "entropy-flow-tiny_llama",
-        "entropy-change-tiny_qwen3",
+        "entropy-families-raw",
+        "entropy-flow-final_norm-tiny_llama",
+        "entropy-change-raw-tiny_qwen3",
+        "position-ffn-entropy-change-raw-tiny_qwen3",
         "state-norm-tiny_qwen3",
+        "flow-perplexity-tiny_qwen3",
     } <= names
     tables = {path.stem: list(csv.reader(path.open())) for path in (root / "report/tables").iterdir()}
     assert set(tables) == {
-        *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy"),
+        *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy", "flow"),
         *("boundary", "data", "training_rows", "contamination", "cost"),
     }
     assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
@@ -156,6 +187,7 @@ def test_what_is_not_there_is_named(demo, tmp_path):
     shutil.copytree(demo, root)
     shutil.rmtree(root / "evaluation/tiny_qwen3/bupo-k2-s4/seed1/arithmetic_hard")
     shutil.rmtree(root / "entropy/tiny_llama")
+    (root / "entropy/tiny_qwen3/grpo/seed1/flow.parquet").unlink()
     lines = (root / "runs/tiny_qwen3/grpo/seed1/metrics.jsonl").read_text().splitlines()
     kept = [{k: v for k, v in json.loads(line).items() if k != "actor/grad_norm"} for line in lines]
     (root / "runs/tiny_qwen3/grpo/seed1/metrics.jsonl").write_text(
@@ -163,8 +195,9 @@ def test_what_is_not_there_is_named(demo, tmp_path):
     )
     write_report(root / "experiment.yaml", root / "report", root / "summary.json")
     text = squeezed(Page((root / "report/index.html").read_text()).text)
-    assert "2 of the files that it reads are not there" in text
+    assert "3 of the files that it reads are not there" in text
     assert "entropy analysis of tiny_llama: entropy/tiny_llama/boundary.json is not there." in text
+    assert "entropy over the training of tiny_qwen3/grpo/seed1: entropy/tiny_qwen3/grpo" in text
     assert "not evaluated" in text
     assert "Gradient norm: not recorded for tiny_qwen3/grpo/seed1." in text
 
@@ -185,11 +218,8 @@ def test_mistakes_are_told_in_one_sentence(tmp_path):
     (experiment.parent / "entropy/tiny_qwen3/boundary.json").write_text("{}")
     with pytest.raises(UserError, match=r"boundary\.json: the key 'model' is missing"):
         collect(experiment)
-
-
-def test_the_command_makes_the_same_page(demo, tmp_path):
-    command = [sys.executable, "-m", "bupo.report", "build", "--experiment", demo / "experiment.yaml"]
-    command += ["--out", tmp_path / "report", "--summary", tmp_path / "summary.json"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert without_commit(tmp_path) == without_commit(demo)
+    experiment = make_tree(tmp_path / "other", Scenario(problems=2, samples=2))
+    statistics = experiment.parent / "entropy/tiny_qwen3/statistics.parquet"
+    pd.read_parquet(statistics).drop(columns="anchor").to_parquet(statistics)
+    with pytest.raises(UserError, match=r"statistics\.parquet: the key 'anchor' is missing"):
+        collect(experiment)

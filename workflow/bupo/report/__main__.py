@@ -7,8 +7,8 @@ from bupo.errors import run_command
 
 DESCRIPTION = (
     "Reads the tree beside a resolved experiment (evaluation/, runs/, entropy/, data/, models/) and writes "
-    "index.html (one file that needs no other), figures/*.svg, tables/*.csv, and summary.json. A file that "
-    "is not there yet is named on the page."
+    "index.html (one file that needs no other), figures/ (SVG and PNG), tables/*.csv, and summary.json. A "
+    "file that is not there yet is named on the page."
 )
 
 

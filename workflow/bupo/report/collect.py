@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from bupo.errors import UserError
+from bupo.figures.study import Study
 from bupo.files import read_json, read_yaml, sha256_file
 from bupo.report.records import (
+    ALL,
     BASE,
+    STATISTICS,
     Contamination,
     DataSet,
     Entropy,
@@ -51,6 +54,7 @@ def collect(experiment_file: Path) -> Results:
             exports=reader.exports(experiment),
             contamination=reader.contamination(),
             problems=reader.problems(experiment["data"]["benchmarks"]),
+            flow=reader.flow(experiment),
             missing=reader.missing,
         )
     except KeyError as error:
@@ -140,7 +144,6 @@ class _Reader:
             return None
         self.path = boundary
         value = read_json(boundary)
-        statistics = pd.read_parquet(table)
         return Entropy(
             **{key: value[key] for key in ("model", "layers", "status", "boundary_layer", "tolerance")},
             **{key: value[key] for key in ("lens", "level", "reason", "n_tokens", "n_problems")},
@@ -150,8 +153,28 @@ class _Reader:
                 )
                 for row in value["evidence"]
             ],
-            table=statistics[statistics["slice"] == "all"].reset_index(drop=True),
+            study=Study(self.statistics(table), value),
         )
+
+    def statistics(self, path: Path, filters: Any = None, *front: str) -> pd.DataFrame:
+        """A table of the entropy stage; one without a column of today's is like a file without a key."""
+        self.path = path
+        table = pd.read_parquet(path, filters=filters)
+        for name in (*front, *STATISTICS):
+            if name not in table:
+                raise KeyError(name)
+        return table
+
+    def flow(self, experiment: Mapping[str, Any]) -> pd.DataFrame | None:
+        """The sweeps over checkpoints; one that was not asked for is not missed."""
+        names = [f"{model}/{BASE}/seed0" for model in experiment["models"]["train"]]
+        names += [f"{cell['model']}/{cell['cell']}/seed{cell['seed']}" for cell in experiment["cells"]]
+        paths = {name: f"entropy/{name}/flow.parquet" for name in names}
+        if experiment["analysis"].get("snapshots") is None:
+            paths = {name: path for name, path in paths.items() if (self.root / path).exists()}
+        found = [self.find(path, f"entropy over the training of {name}") for name, path in paths.items()]
+        tables = [self.statistics(path, [("slice", "==", ALL)], "run", "step") for path in found if path]
+        return pd.concat(tables, ignore_index=True) if tables else None
 
     def data(self, experiment: Mapping[str, Any]) -> list[DataSet]:
         found = []

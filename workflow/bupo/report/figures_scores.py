@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
+from bupo.figures.panel import Panel, finish
+from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure
 from bupo.report.compare import MEAN, Cell, Comparison
 from bupo.report.records import BASE
-from bupo.report.style import INK, MUTED, CellStyle, Panel, finish, legend_below, new_figure
 
 
 def differences(
     comparisons: Sequence[Comparison],
     cells: Sequence[Cell],
-    styles: Mapping[str, CellStyle],
+    styles: Mapping[str, Look],
     model: str,
     to_base: bool,
     level: float,
@@ -65,9 +66,7 @@ def differences(
     )
 
 
-def pass_at_k(
-    cells: Sequence[Cell], styles: Mapping[str, CellStyle], model: str, benchmark: str
-) -> Panel | None:
+def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, benchmark: str) -> Panel | None:
     """Unbiased pass@k over k (log axis) of every cell on one benchmark, with bands over problems."""
     shown = [cell for cell in cells if cell.model == model and benchmark in cell.first.evaluated]
     if not shown:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bupo.figures.panel import Panel, finish
+from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure, whole_numbers
 from bupo.report.compare import Cell
 from bupo.report.records import BASE, Run
-from bupo.report.style import INK, MUTED, CellStyle, Panel, finish, legend_below, new_figure, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def not_recorded(cells: Sequence[Cell], curve: Curve) -> list[str]:
 
 
 def training_curve(
-    cells: Sequence[Cell], styles: Mapping[str, CellStyle], model: str, curve: Curve
+    cells: Sequence[Cell], styles: Mapping[str, Look], model: str, curve: Curve
 ) -> Panel | None:
     """One metric over the trainer steps, a line for each run."""
     figure, axes = new_figure()

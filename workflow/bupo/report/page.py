@@ -2,15 +2,14 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bupo.figures.style import PALETTE, Look, cell_looks
 from bupo.files import write_json, write_text
 from bupo.progress import duration
-from bupo.report import figures_entropy, figures_scores
 from bupo.report.collect import collect
 from bupo.report.compare import (
     BASE,
@@ -23,29 +22,14 @@ from bupo.report.compare import (
     grpo_for,
     scores_of,
 )
+from bupo.report.drawing import Figures, draw
 from bupo.report.examples import examples
-from bupo.report.figures_training import CURVES, not_recorded, training_curve
+from bupo.report.figures_training import CURVES, not_recorded
 from bupo.report.provenance import commit, hashes, versions
 from bupo.report.records import Estimate, Results, Run
-from bupo.report.style import PALETTE, CellStyle, Panel, cell_styles
 from bupo.report.summary import summary
 from bupo.report.tables import all_tables, mean_label
 from bupo.report.verdict import Answer, answers, points, span
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The panels of the page by section, where they stand together by model."""
-
-    differences: dict[str, list[Panel]]
-    pass_at_k: list[Panel]
-    training: list[Panel]
-    entropy: dict[str, list[Panel]]
-
-    def all(self) -> list[Panel]:
-        """Every panel once."""
-        by_model = [*self.differences.values(), *self.entropy.values()]
-        return [*self.pass_at_k, *self.training, *(panel for panels in by_model for panel in panels)]
 
 
 def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
@@ -61,50 +45,16 @@ def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
     scores = scores_of(results, cells)
     comparisons = comparisons_of(results, cells)
     told = answers(results, cells, scores, comparisons)
-    styles = cell_styles([cell.name for cell in cells])
+    styles = cell_looks([cell.name for cell in cells])
     figures = draw(results, cells, comparisons, styles)
     tables = all_tables(results, cells, scores, comparisons)
     page = render(results, cells, scores, comparisons, told, styles, figures)
-    _write_all(out / "figures", {f"{panel.name}.svg": panel.svg for panel in figures.all()})
-    _write_all(out / "tables", {f"{table.name}.csv": table.as_csv() for table in tables})
+    _only(out / "figures", [path for panel in figures.all() for path in panel.save(out / "figures")])
+    for table in tables:
+        write_text(out / "tables" / f"{table.name}.csv", table.as_csv())
+    _only(out / "tables", [out / "tables" / f"{table.name}.csv" for table in tables])
     write_json(summary_file, summary(results, cells, scores, comparisons, told))
     write_text(out / "index.html", page)
-
-
-def draw(
-    results: Results,
-    cells: Sequence[Cell],
-    comparisons: Sequence[Comparison],
-    styles: Mapping[str, CellStyle],
-) -> Figures:
-    """Every figure of the report."""
-    models = results.experiment["models"]["train"]
-    return Figures(
-        differences={
-            model: _drawn(
-                figures_scores.differences(comparisons, cells, styles, model, to_base, results.level)
-                for to_base in (False, True)
-            )
-            for model in models
-        },
-        pass_at_k=_drawn(
-            figures_scores.pass_at_k(cells, styles, model, benchmark)
-            for model in models
-            for benchmark in results.benchmarks
-        ),
-        training=_drawn(training_curve(cells, styles, model, curve) for model in models for curve in CURVES),
-        entropy={
-            entropy.model: _drawn(
-                drawing(entropy)
-                for drawing in (
-                    figures_entropy.entropy_flow,
-                    figures_entropy.entropy_change,
-                    figures_entropy.state_norms,
-                )
-            )
-            for entropy in results.entropy
-        },
-    )
 
 
 def render(
@@ -113,7 +63,7 @@ def render(
     scores: Sequence[Score],
     comparisons: Sequence[Comparison],
     told: Sequence[Answer],
-    styles: Mapping[str, CellStyle],
+    styles: Mapping[str, Look],
     figures: Figures,
 ) -> str:
     """The page as one HTML text that needs nothing else."""
@@ -192,18 +142,12 @@ def _layer_sentence(run: Run) -> str:
     return f"{name}: auto is layer {run.layer}, {why}.{reason}"
 
 
-def _variable(style: CellStyle) -> str:
+def _variable(style: Look) -> str:
     return next(name for name, color in PALETTE.items() if color == style.color)
 
 
-def _drawn(panels: Any) -> list[Panel]:
-    return [panel for panel in panels if panel is not None]
-
-
-def _write_all(folder: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        write_text(folder / name, text)
+def _only(folder: Path, files: Sequence[Path]) -> None:
+    """Remove what else is in a folder of the report."""
     if folder.is_dir():
-        for path in folder.iterdir():
-            if path.name not in files:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in set(folder.iterdir()) - set(files):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bupo.figures.study import Study
+
 BASE = "base"
+ALL = "all"  # the slice of the statistics that is all responses
+STATISTICS = (
+    *("quantity", "policy", "layer", "lens", "anchor", "slice", "mean", "low", "high"),
+    *("n_tokens", "n_problems"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class Entropy:
     """The entropy analysis of one model.
 
     Attributes:
-        table: tidy statistics over all responses (slice ``all``).
+        study: its tables, as the figures are drawn from them.
         status: ``clear`` or ``unclear``.
         boundary_layer: the last layer whose FFN raises the entropy, counted from 1; None where unclear.
     """
@@ -118,7 +125,7 @@ class Entropy:
     evidence: list[LayerEvidence]
     n_tokens: int
     n_problems: int
-    table: "pd.DataFrame"
+    study: "Study"
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,7 @@ class Results:
         runs: the base models first, then the cells in the experiment's order.
         problems: text of the benchmark problems, by id.
         missing: files that the report would have read, one sentence each.
+        flow: the tables of the sweeps over checkpoints together; None where there is none.
     """
 
     experiment: dict[str, Any]
@@ -202,6 +210,7 @@ class Results:
     contamination: list[Contamination]
     problems: dict[str, str]
     missing: list[str]
+    flow: "pd.DataFrame | None" = None
 
     @property
     def benchmarks(self) -> list[str]:

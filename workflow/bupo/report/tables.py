@@ -4,10 +4,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bupo.report.compare import BASE, MEAN, Cell, Comparison, Score
 from bupo.report.figures_training import CURVES, series
-from bupo.report.records import Results
+from bupo.report.records import ALL, STATISTICS, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Value = str | int | float | bool | None
 
@@ -40,6 +44,7 @@ def all_tables(
         pass_at_k_table(cells, results.benchmarks),
         training_table(cells),
         entropy_table(results),
+        flow_table(results),
         boundary_table(results),
         data_table(results),
         training_rows_table(results),
@@ -148,13 +153,26 @@ def training_table(cells: Sequence[Cell]) -> Table:
 
 
 def entropy_table(results: Results) -> Table:
-    """Every statistic of the entropy analysis over all responses."""
-    names = ("quantity", "policy", "layer", "lens", "mean", "low", "high", "n_tokens", "n_problems")
+    """The statistics of the entropy analysis: all over all responses, entropies and changes in each slice."""
+    columns = ("model", *STATISTICS)
     found: list[tuple[Value, ...]] = []
     for entropy in results.entropy:
-        for row in entropy.table[list(names)].itertuples(index=False, name=None):
-            found.append((entropy.model, *(None if value != value else value for value in row)))
-    return Table("entropy", ("model", *names), found)
+        table = entropy.study.statistics
+        kept = (table["slice"] == ALL) | table["quantity"].isin(["entropy", "entropy_change"])
+        found += _values(table[kept].assign(model=entropy.model), columns)
+    return Table("entropy", columns, found)
+
+
+def flow_table(results: Results) -> Table:
+    """The statistics over the steps of every run, over all responses."""
+    columns = ("run", "step", *STATISTICS)
+    flow = results.flow
+    return Table("flow", columns, [] if flow is None else _values(flow[flow["slice"] == ALL], columns))
+
+
+def _values(table: "pd.DataFrame", columns: tuple[str, ...]) -> list[tuple[Value, ...]]:
+    rows = table[list(columns)].astype(object)
+    return list(rows.where(rows.notna(), None).itertuples(index=False, name=None))
 
 
 def boundary_table(results: Results) -> Table:
