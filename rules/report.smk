@@ -14,6 +14,7 @@ rule report:
         summaries=PLAN.summaries,
         trained=PLAN.dones,
         boundaries=PLAN.boundaries,
+        flows=PLAN.flows,
     output:
         page="<results>/report/index.html",
         summary="<results>/summary.json",

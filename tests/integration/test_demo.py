@@ -2,9 +2,10 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from bupo.files import read_json, read_yaml
+from bupo.files import read_json, read_yaml, sha256_file
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +49,35 @@ def test_a_killed_training_has_every_step_once(demo):
         assert steps == list(
             range(1, read_yaml(metrics.parent / "config.yaml")["trainer"]["total_training_steps"] + 1)
         )
+
+
+def test_a_killed_training_has_every_snapshot(demo):
+    runs = [path.parent for path in (demo.folder / "results/demo").glob("runs/*/*/seed1/done.json")]
+    assert len(runs) == 3
+    folders = {"4": "snapshots/step-000004", "8": "snapshots/step-000008", "12": "model"}
+    for run in runs:
+        done = read_json(run / "done.json")
+        assert done["snapshots"] == folders
+        assert {f"{folder}/model.safetensors" for folder in folders.values()} <= set(done["files"])
+        assert all(sha256_file(run / file) == sha for file, sha in done["files"].items())
+
+
+def test_the_flow_over_the_training_has_the_base_and_every_snapshot_of_every_run(demo):
+    results = demo.folder / "results/demo"
+    flows = [pd.read_parquet(path) for path in results.glob("entropy/tiny_qwen3/*/seed*/flow.parquet")]
+    runs = {flow["run"].iloc[0]: flow for flow in flows}
+    cells = ["grpo", "bupo-kauto-s4", "bupo-k5-s4"]
+    trained = {
+        read_yaml(results / f"runs/tiny_qwen3/{cell}/seed1/config.yaml")["bupo"]["layer"] for cell in cells
+    }
+    assert set(runs) == {"tiny_qwen3/base/seed0", *(f"tiny_qwen3/{cell}/seed1" for cell in cells)}
+    for run, flow in runs.items():
+        assert set(flow["run"]) == {run}
+        assert set(flow["step"]) == ({0} if "/base/" in run else {4, 8, 12})
+        # the layers that are trained first, also the one that `auto` was found to be, are compared in every run
+        assert set(flow["anchor"].dropna()) == trained - {None}
+        losses = flow[(flow["quantity"] == "nll") & (flow["slice"] == "all")].set_index("step")["mean"]
+        assert len(losses) == flow["step"].nunique() and losses.is_unique and (losses > 0).all()
 
 
 def test_mlflow_has_every_step_of_every_cell_once(demo, monkeypatch):
@@ -94,9 +124,7 @@ def test_a_comment_reruns_nothing_and_a_new_cell_only_itself(demo):
         for line in demo.run("--dry-run").stdout.splitlines()
         if len(line.split()) == 2
     }
-    assert (
-        counts["train"] == "1"
-        and counts["evaluate"] == "2"
-        and "model" not in counts
-        and "entropy" not in counts
-    )
+    assert (counts["train"], counts["evaluate"]) == ("1", "2")
+    # its layer is one more that every run of the model is looked at
+    assert counts["flow"] == "5"
+    assert "model" not in counts and "entropy" not in counts

@@ -1,5 +1,6 @@
 """The same chain over real sets in their upstream form, with the tiny model."""
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,6 +52,21 @@ def test_a_user_is_told_that_older_contests_are_inside_deepscaler(smoke):
     assert pairs["deepscaler", "aime23"]["inside"] >= 28
     assert pairs["deepscaler", "aime23"]["removed"] == 0
     assert "aime23" in (smoke / "report/index.html").read_text()
+
+
+def test_the_analysis_was_made_in_two_parts_and_merged(smoke):
+    folder = smoke / "entropy/tiny_qwen3"
+    parts = [pd.read_parquet(folder / f"shard-{shard}-of-2/responses.parquet") for shard in (1, 2)]
+    whole = pd.read_parquet(folder / "responses.parquet")
+    ids = [set(part["problem_id"]) for part in parts]
+    assert all(ids) and not ids[0] & ids[1]
+    assert ids[0] | ids[1] == set(whole["problem_id"]) and len(whole) == 12
+    statistics = pd.read_parquet(folder / "statistics.parquet").set_index("slice")
+    problems = {
+        name: statistics.loc[name, "n_problems"].max() for name in ("all", "set math500", "set amc23")
+    }
+    assert problems == {"all": 12, "set math500": 6, "set amc23": 6}
+    assert not list(folder.glob("*/seed*/flow.parquet"))
 
 
 def test_every_benchmark_was_answered_by_every_model(smoke):

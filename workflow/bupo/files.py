@@ -39,6 +39,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def publish_folder(written: Path, folder: Path) -> None:
+    """Sync the folder ``written`` with all that is in it and rename it to ``folder``, which is not there yet.
+
+    A process killed anywhere leaves ``folder`` whole or absent.
+    """
+    for path in sorted(written.rglob("*"), reverse=True):
+        sync(path)
+    sync(written)
+    written.replace(folder)
+    sync(folder.parent)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` atomically."""
     with atomic_path(path) as temporary:
