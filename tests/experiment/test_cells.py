@@ -2,10 +2,20 @@ import pytest
 
 from bupo.errors import UserError
 from bupo.experiment.cells import cells_of
+from bupo.experiment.methods import Method
 from bupo.experiment.schema import Experiment
 from bupo.validation import validated
 
-NEEDS = {"grpo": set(), "bupo": {"layer", "iterative_steps"}, "intergrpo": {"layer"}}
+FINAL = {"layer": "final"}
+FIRST = {"layer": "${bupo.layer}", "steps": "${bupo.iterative_steps}"}
+CLIMB = "${climb:${bupo.layer},${bupo.iterative_steps},${bupo.layers}}"
+METHODS = {
+    "grpo": Method("grpo", {"schedule": [FINAL]}),
+    "bupo": Method("bupo", {"layer": "???", "iterative_steps": "???", "schedule": [FIRST, FINAL]}),
+    "intergrpo": Method("intergrpo", {"layer": "???", "schedule": [{"layer": "${bupo.layer}"}]}),
+    "climbing": Method("climbing", {"layer": "???", "iterative_steps": "???", "schedule": CLIMB}),
+}
+OF_MODEL = {"b": {"iterative_steps": 3}}
 
 
 def experiment(grid, **changes):
@@ -24,7 +34,7 @@ def experiment(grid, **changes):
 
 
 def cells(grid, **changes):
-    return cells_of(experiment(grid, **changes), {"a": 6, "b": 12}, NEEDS, "e.yaml")
+    return cells_of(experiment(grid, **changes), {"a": 6, "b": 12}, METHODS, "e.yaml", OF_MODEL)
 
 
 def test_a_block_is_the_product_of_its_axes():
@@ -51,6 +61,11 @@ def test_a_learning_rate_and_a_named_set_are_in_the_name():
     assert [cell.name for cell in cells(grid)] == ["grpo-lr1e-06-math"]
 
 
+def test_steps_that_the_grid_leaves_out_are_those_of_the_settings_for_the_model():
+    grid = [{"method": "bupo", "model": "b", "layer": 2}, {"method": "intergrpo", "model": "b", "layer": 2}]
+    assert [cell.name for cell in cells(grid)] == ["bupo-k2-s3", "intergrpo-k2"]
+
+
 @pytest.mark.parametrize(
     ("grid", "sentence"),
     [
@@ -59,9 +74,12 @@ def test_a_learning_rate_and_a_named_set_are_in_the_name():
         ([{"method": "bupo", "model": "a", "layer": 7, "iterative_steps": 1}], "layer = 7 is out of range; a has layers 1 to 6"),
         ([{"method": "bupo", "model": "a", "layer": 2}], "grid.0.iterative_steps is missing"),
         ([{"method": "grpo", "model": "a", "layer": 2}], "grid.0.layer = 2 has no meaning for the method grpo"),
-        ([{"method": "bupo", "model": "a", "layer": 2, "iterative_steps": 11}], "more than training.steps = 10"),
+        ([{"method": "bupo", "model": "a", "layer": 2, "iterative_steps": 11}], "iterative_steps = 11 makes 11 steps before the last phase, more than training.steps = 10"),
+        ([{"method": "climbing", "model": "a", "layer": 1, "iterative_steps": 3}], "makes 15 steps before the last phase"),
+        ([{"method": "climbing", "model": "a", "layer": "auto", "iterative_steps": 11}], "makes 11 steps"),
+        ([{"method": "climbing", "model": "a", "layer": 6, "iterative_steps": 1}], "the method climbing with layer = 6: layer 6 is not below the last layer, 6, so that nothing climbs."),
         ([{"method": "bupo", "model": "b", "layer": "auto", "iterative_steps": 1}], "add it to models.analyse"),
-        ([{"method": "dpo"}], "grid.0.method = 'dpo' is not known; it should be one of grpo, bupo, intergrpo"),
+        ([{"method": "dpo"}], "grid.0.method = 'dpo' is not known; it should be one of grpo, bupo, intergrpo, climbing"),
         ([{"method": "grpo", "model": "c"}], "grid.0.model = 'c' is not known; it should be one of a, b"),
     ],
 )  # fmt: skip

@@ -16,7 +16,9 @@ SPEC = {
     "learning_rate": 3e-5,
     "seed": 7,
     "engine": "cpu",
+    "settings": "paper",
     "steps": 5,
+    "snapshot_every": 2,
     "overrides": ["actor_rollout_ref.rollout.n=3"],
     "fallback": 3,
     "train_file": "train.parquet",
@@ -59,6 +61,7 @@ def test_a_configuration_has_what_the_cell_says(root, tmp_path):
     assert config["actor_rollout_ref"]["rollout"]["n"] == 3
     assert config["data"]["max_prompt_length"] == 99
     assert config["trainer"]["total_training_steps"] == 5
+    assert config["bupo"]["snapshot_every"] == 2
     assert config["data"]["seed"] == 7
 
 

@@ -66,6 +66,45 @@ def test_an_override_reaches_every_cell_and_a_new_cell_touches_no_other(project)
     assert new == {"experiment.yaml", "spec/runs/tiny_qwen3/bupo-k2-s4/seed1.yaml"}
 
 
+def test_snapshots_are_of_the_runs_and_not_of_the_models_analysis(project):
+    write(project)
+    written = {
+        name for name in write(project, overrides=["analysis.snapshots=6"]) if name.startswith("spec/")
+    }
+    assert len(written) == 3 and all(name.startswith("spec/runs/") for name in written)
+    spec = read_yaml(project / "results/demo/spec/runs/tiny_qwen3/grpo/seed1.yaml")
+    assert spec["snapshot_every"] == 6
+
+
+def test_every_run_and_its_base_are_analysed_over_the_training_if_snapshots_are_kept(project):
+    plan = resolve(
+        {"experiment": "demo", "overrides": ["models.analyse=[]", "grid=[{method: grpo}]"]},
+        project / "configs",
+    )
+    assert plan.flows == [
+        f"results/demo/entropy/tiny_qwen3/{run}/flow.parquet" for run in ("base/seed0", "grpo/seed1")
+    ]
+    assert plan.run_folder("tiny_qwen3/base/seed0") == "results/demo/models/tiny_qwen3/model.json"
+    assert plan.run_folder("tiny_qwen3/grpo/seed1") == "results/demo/runs/tiny_qwen3/grpo/seed1"
+    assert plan.configs("tiny_qwen3") == ["results/demo/runs/tiny_qwen3/grpo/seed1/config.yaml"]
+    assert (project / "results/demo/spec/entropy/tiny_qwen3.yaml").exists()
+    plan = plan_of(
+        "demo", ["models.analyse=[]", "grid=[{method: grpo}]", "analysis.snapshots=null"], project / "configs"
+    )
+    assert plan.flows == [] and plan.analysed == []
+
+
+def test_the_analysis_answers_one_set_or_several(project):
+    both = ["analysis.problems=[arithmetic_easy,arithmetic_hard]"]
+    plan = resolve({"experiment": "demo", "overrides": both}, project / "configs")
+    folder = "results/demo/data/verl/tiny_qwen3"
+    tables = [f"{folder}/arithmetic_easy.parquet", f"{folder}/arithmetic_hard.parquet"]
+    assert plan.analysis_tables("tiny_qwen3") == tables
+    resolved = read_yaml(project / "results/demo/experiment.yaml")["analysis"]
+    assert resolved["sets"] == ["arithmetic_easy", "arithmetic_hard"] and resolved["problems"] == 96
+    assert plan_of("demo", [], project / "configs").analysis_tables("tiny_qwen3") == tables[:1]
+
+
 def test_the_resolved_experiment_names_every_cell(project):
     write(project)
     resolved = read_yaml(project / "results/demo/experiment.yaml")
@@ -80,6 +119,12 @@ def test_the_resolved_experiment_names_every_cell(project):
         (["models.train=[gpt5]"], "models = 'gpt5' is not known; configs/model/ has: "),
         (["training.engine=tpu"], "training.engine = 'tpu' is not known; configs/engine/ has: cpu"),
         (["analysis.settings=none"], "analysis.settings = 'none' is not known"),
+        (["analysis.problems=[aime99]"], "analysis.problems = 'aime99' is not known; configs/data/ has: "),
+        (["analysis.problems=[math500,math500]"], "analysis.problems = ['math500', 'math500']: each set should be named once"),
+        (["analysis.problems=[]"], "analysis.problems = []"),
+        (["analysis.shards=0"], "analysis.shards = 0: input should be greater than 0"),
+        (["analysis.shards=2"], "analysis.shards = 2 should be at most 1, for that many batches of responses come of 96 problems"),
+        (["analysis.snapshots=0"], "analysis.snapshots = 0: input should be greater than 0"),
         (["data.limits.gsm8k=3"], "data.limits.gsm8k is not a set of this experiment"),
         (["trainin.steps=3"], "trainin is not a known key; known here are: description, seed, models"),
         (["grid=[{method: bupo, layer: 9, iterative_steps: 1}]"], "layer = 9 is out of range; tiny_qwen3 has layers 1 to 6"),

@@ -9,7 +9,7 @@ import pytest
 from results_tree import Scenario, make_tree
 
 from bupo.figures.style import PALETTE, cell_looks
-from bupo.report.collect import collect, read_metrics, switches
+from bupo.report.collect import collect, read_metrics, switches, trains_internal
 from bupo.report.compare import (
     ABOVE,
     BELOW,
@@ -181,6 +181,13 @@ def test_missing_problems_are_refused(tmp_path: Path):
     found = collect(experiment)
     with pytest.raises(UserError, match=r"grpo and base on arithmetic_easy: .*arithmetic_easy-0000"):
         comparisons_of(found, cells_of(found))
+
+
+def test_a_baseline_with_a_layer_trains_no_internal_policy():
+    assert trains_internal([{"layer": 3, "steps": 4}, {"layer": "final"}])
+    assert not trains_internal([{"layer": "final"}])
+    run = Run(model="m", cell="grpo_frozen-k3", seed=1, method="grpo_frozen", layer_requested=3, layer=3)
+    assert run.bottom_up and not dataclasses.replace(run, internal=False).bottom_up
 
 
 def test_phase_switches_come_from_the_schedule():

@@ -58,6 +58,61 @@ def test_trainer_uses_the_names_that_a_single_process_replaces():
         assert f"{name}(" in used or f"{name}.create(" in used
 
 
+def test_trainer_uses_of_ray_what_its_stand_in_has():
+    import re
+
+    from verl.trainer.ppo.v1 import trainer_base
+
+    from bupo.training.patches import TRAINER_RAY
+    from bupo.training.single_process import NoRay
+
+    used = set(re.findall(rf"\b{TRAINER_RAY}\.(\w+)\(", inspect.getsource(trainer_base)))
+    assert used == {"remote", "get"}
+    assert all(hasattr(NoRay, name) for name in used)
+    assert "ray.get(output.futures)" in inspect.getsource(trainer_base.PPOTrainer._compute_values)
+
+
+def test_critic_is_loaded_where_we_put_our_loader():
+    from verl.utils import model
+    from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
+
+    from bupo.training import patches
+
+    source = inspect.getsource(FSDPEngine._build_module)
+    assert "from verl.utils.model import load_valuehead_model" in source
+    called = source[source.index("= load_valuehead_model(") :].split(")", maxsplit=1)[0]
+    assert all(f"{name}=" in called for name in parameters(patches.load_critic))
+    patches.configured_critic()
+    assert model.load_valuehead_model is patches.load_critic
+    # why: the attention is not the configured one
+    assert 'attn_implementation="flash_attention_2"' in inspect.getsource(model)
+
+
+def test_workers_have_the_names_by_which_we_replace_them():
+    from verl.trainer.ppo.v1 import trainer_base
+    from verl.workers import engine_workers
+
+    from bupo.training.worker import OURS
+
+    source = inspect.getsource(trainer_base.PPOTrainer._init_resource_pool_mgr)
+    for name, ours in OURS.items():
+        assert f"ray.remote({name})" in source
+        assert issubclass(ours, getattr(engine_workers, name))
+    assert parameters(engine_workers.TrainingWorker.__init__)[:2] == ["self", "config"]
+
+
+def test_learning_rates_reach_the_optimiser_through_verls_options():
+    from verl.workers.config.optimizer import FSDPOptimizerConfig, build_optimizer
+    from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
+
+    assert FSDPOptimizerConfig().override_optimizer_config is None
+    assert "optimizer_args.update(config.override_optimizer_config)" in inspect.getsource(build_optimizer)
+    assert "self._build_optimizer(module)" in inspect.getsource(FSDPEngine._build_model_optimizer)
+    assert parameters(FSDPEngine._build_optimizer) == ["self", "module"]
+    assert parameters(FSDPEngine.train_batch) == ["self", "data", "loss_function"]
+    assert parameters(FSDPEngine.lr_scheduler_step) == ["self"]
+
+
 def test_trainer_calls_only_what_the_stand_ins_have():
     import re
 
@@ -114,6 +169,8 @@ def test_trainer_and_its_helpers_use_no_other_queue_function():
         ("_save_checkpoint", ["self"]),
         ("_init_resource_pool_mgr", ["self"]),
         ("on_train_begin", ["self"]),
+        ("on_step_begin", ["self"]),
+        ("on_step_end", ["self"]),
     ],
 )
 def test_trainer_methods_that_we_override(method, expected):

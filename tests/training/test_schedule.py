@@ -20,6 +20,12 @@ def test_climbing_schedule():
     assert [schedule.at(step).number for step in range(1, 8)] == [1, 2, 2, 3, 3, 3, 3]
 
 
+def test_a_switch_is_the_first_step_of_a_phase_that_follows_another():
+    schedule = parse([{"layer": 2, "steps": 1}, {"layer": 2, "steps": 2}, {"layer": "final", "steps": 3}])
+    assert [step for step in range(1, 10) if schedule.switches_at(step)] == [2, 4]
+    assert not any(parse([{"layer": "final"}]).switches_at(step) for step in range(1, 5))
+
+
 def test_single_phases():
     assert parse([{"layer": "final"}]).at(1000).layer is None
     assert parse([{"layer": 6}]).at(1000).layer.is_last

@@ -1,4 +1,5 @@
 import copy
+import json
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ import pytest
 
 from bupo.errors import UserError
 from bupo.experiment.compose import compose_cell
-from bupo.training.run import config_sha256
+from bupo.training.manifest import config_sha256
 from bupo.training.settings import check
 
 
@@ -74,12 +75,17 @@ def test_the_papers_settings(root, engine):
         ({"actor_rollout_ref__actor__strategy": "fsdp"}, r"strategy = 'fsdp' should be 'fsdp2'"),
         ({"actor_rollout_ref__rollout__top_p": 0.9}, r"top_p"),
         ({"data__train_files": ["nowhere.parquet"]}, r"data\.train_files: there is no file nowhere\.parquet"),
-        ({"actor_rollout_ref__model__use_fused_kernels": True}, "fused kernels compute the full policy"),
-        ({"actor_rollout_ref__model__lora_rank": 8}, "lora_rank"),
-        ({"actor_rollout_ref__actor__use_kl_loss": True}, "use_kl_loss"),
-        ({"algorithm__use_kl_in_reward": True}, "use_kl_in_reward"),
-        ({"algorithm__rollout_correction__bypass_mode": True}, "bypass_mode"),
-        ({"algorithm__rollout_correction__rollout_is": "token"}, "rollout_is"),
+        ({"bupo__optimizer_at_switch": "forget"}, r"bupo\.optimizer_at_switch = 'forget'"),
+        ({"bupo__learning_rates": {"upper": 0.1}}, r"learning_rates\.split is missing"),
+        ({"bupo__learning_rates": {"split": 5}}, r"learning_rates\.split = 5 should be a layer from 1 to 4"),
+        ({"bupo__learning_rates": {"upper": -1}}, r"learning_rates\.upper = -1"),
+        ({"bupo__learning_rates": {"middle": 1}}, r"learning_rates\.middle is not a known key"),
+        (
+            {"bupo__learning_rates": {"embedding": 0}},
+            r"embedding = 0\.0 and unembedding = 1\.0 .* one matrix",
+        ),
+        ({"bupo__learning_rates": {"split": 2, "lower": 0}}, r"all layers that phase 1 of .* trains, 1 to 2"),
+        ({"bupo__learning_rates": {"split": 4, "lower": 0}}, r"all layers that phase 1 of"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(bupo_config, change, told):
@@ -87,14 +93,71 @@ def test_mistakes_are_told_before_anything_runs(bupo_config, change, told):
         check(changed(bupo_config, **change), "cell.yaml")
 
 
-def test_without_an_internal_policy_fewer_things_are_refused(compose):
-    check(changed(compose(), actor_rollout_ref__actor__use_kl_loss=True), "c")
+def test_layers_that_a_later_phase_trains_may_be_frozen(bupo_config):
+    check(changed(bupo_config, bupo__learning_rates={"split": 1, "lower": 0}), "c")
+
+
+def test_layers_of_a_model_that_sees_images_are_those_of_its_text(bupo_config, tmp_path):
+    """As Gemma 3 has them."""
+    model = {"model_type": "gemma3", "text_config": {"num_hidden_layers": 4, "model_type": "gemma3_text"}}
+    (tmp_path / "config.json").write_text(json.dumps(model))
+    config = changed(bupo_config, actor_rollout_ref__model__path=str(tmp_path))
+    check(config, "c")
+    with pytest.raises(UserError, match=r"bupo\.layers = 3, but .* has 4 layers"):
+        check(changed(config, bupo__layers=3), "c")
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "updates", "length", "reduction"),
+    [
+        ("paper", "qwen3_4b", 16, 7168, "seq-mean-token-mean"),
+        ("paper", "octothinker_3b", 16, 3072, "seq-mean-token-mean"),
+        ("scripts", "qwen3_8b", 4, 8192, "token-mean"),
+        ("scripts", "octothinker_8b", 4, 3072, "token-mean"),
+        ("scripts", "another", 4, 8192, "token-mean"),
+    ],
+)
+def test_the_numbers_of_paper_and_scripts(root, settings, model, updates, length, reduction):
+    values = {
+        "bupo.model": model,
+        "bupo.cell": "c",
+        "bupo.layers": 36,
+        "actor_rollout_ref.model.path": "m",
+        "data.train_files": ["t.parquet"],
+    }
+    groups = ["algorithm=ppo", f"settings={settings}", "engine=gpu"]
+    config = compose_cell(root / "configs", groups, values, where="test")
+    actor, critic = config["actor_rollout_ref"]["actor"], config["critic"]
+    assert config["bupo"]["settings"] == settings and "of_model" not in config
+    assert config["data"]["max_response_length"] == length
+    for part in (actor, critic):
+        assert (
+            config["data"]["train_batch_size"] / part["ppo_mini_batch_size"] * part["ppo_epochs"] == updates
+        )
+        assert part["loss_agg_mode"] == reduction
+    assert (actor["optim"]["lr"], critic["optim"]["lr"]) == (1e-6, 1e-5)
+    assert critic["model"]["override_config"] == {"attn_implementation": "flash_attention_2"}
+    assert (critic["fsdp"]["use_dynamic_bsz"], critic["strategy"]) == (True, "fsdp2")
+
+
+def test_a_small_engine_lays_its_sizes_over_the_settings(compose):
+    for settings in ("paper", "scripts"):
+        config = compose(f"settings={settings}")
+        assert (
+            config["data"]["max_response_length"],
+            config["actor_rollout_ref"]["actor"]["ppo_epochs"],
+        ) == (12, 1)
 
 
 def test_identity_is_that_of_the_values(bupo_config):
     shuffled = dict(reversed(bupo_config.items()))
     assert config_sha256(shuffled) == config_sha256(bupo_config)
     assert config_sha256(changed(bupo_config, bupo__seed=2)) != config_sha256(bupo_config)
+
+
+def test_how_often_a_run_is_kept_is_no_part_of_its_identity(bupo_config):
+    assert bupo_config["bupo"]["snapshot_every"] is None
+    assert config_sha256(changed(bupo_config, bupo__snapshot_every=4)) == config_sha256(bupo_config)
 
 
 def test_command_line_tells_a_missing_file(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from bupo.errors import UserError
+from bupo.experiment.methods import NEEDED, Method
 from bupo.experiment.schema import Experiment
 
 AXES = ("model", "method", "train_set", "layer", "iterative_steps", "learning_rate", "seed")
@@ -43,24 +44,29 @@ class Cell:
 
 
 def cells_of(
-    experiment: Experiment, layers: Mapping[str, int], needs: Mapping[str, set[str]], where: str
+    experiment: Experiment,
+    layers: Mapping[str, int],
+    methods: Mapping[str, Method],
+    where: str,
+    of_model: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Cell]:
     """Every cell of the grid, in the order of the file.
 
     Args:
         experiment: the validated experiment file.
         layers: number of layers of each model that is trained.
-        needs: for each method, the axes that it needs (``layer``, ``iterative_steps``).
+        methods: every method, by name.
         where: the experiment file, for messages.
+        of_model: for each model the ``iterative_steps`` that counts where the grid leaves them out.
 
     Raises:
         UserError: an unknown name, a layer out of range, an axis that a method needs or lacks, equal cells.
     """
     cells: list[Cell] = []
     seen: dict[Cell, str] = {}
-    for number, cell in _points(experiment, where):
+    for number, cell in _points(experiment, methods, of_model or {}, where):
         key = f"grid.{number}"
-        _check(cell, experiment, layers, needs, f"{where}: {key}")
+        _check(cell, experiment, layers, methods, f"{where}: {key}")
         if cell in seen:
             raise UserError(
                 f"{where}: {key} makes the cell {cell.run} that {seen[cell]} makes already; "
@@ -71,7 +77,12 @@ def cells_of(
     return cells
 
 
-def _points(experiment: Experiment, where: str) -> Iterator[tuple[int, Cell]]:
+def _points(
+    experiment: Experiment,
+    methods: Mapping[str, Method],
+    of_model: Mapping[str, Mapping[str, Any]],
+    where: str,
+) -> Iterator[tuple[int, Cell]]:
     for number, block in enumerate(experiment.grid):
         given = {axis: getattr(block, axis) for axis in AXES}
         if given["train_set"] is None and len(experiment.data.train) > 1:
@@ -86,6 +97,9 @@ def _points(experiment: Experiment, where: str) -> Iterator[tuple[int, Cell]]:
         }
         for values in itertools.product(*(axes[axis] for axis in AXES)):
             point = dict(zip(AXES, values, strict=True))
+            method = methods.get(point["method"])
+            if point["iterative_steps"] is None and method is not None and "iterative_steps" in method.needs:
+                point["iterative_steps"] = of_model.get(point["model"], {}).get("iterative_steps")
             yield number, Cell(**point, name=_name(point, named_set=given["train_set"] is not None))
 
 
@@ -103,10 +117,10 @@ def _name(point: Mapping[str, Any], named_set: bool) -> str:
 
 
 def _check(
-    cell: Cell, experiment: Experiment, layers: Mapping[str, int], needs: Mapping[str, set[str]], where: str
+    cell: Cell, experiment: Experiment, layers: Mapping[str, int], methods: Mapping[str, Method], where: str
 ) -> None:
     for axis, value, known in (
-        ("method", cell.method, list(needs)),
+        ("method", cell.method, list(methods)),
         ("model", cell.model, experiment.models.train),
         ("train_set", cell.train_set, experiment.data.train),
     ):
@@ -114,11 +128,12 @@ def _check(
             raise UserError(
                 f"{where}.{axis} = {value!r} is not known; it should be one of {', '.join(known)}."
             )
-    for axis in ("layer", "iterative_steps"):
+    needs = methods[cell.method].needs
+    for axis in NEEDED:
         value = getattr(cell, axis)
-        if value is None and axis in needs[cell.method]:
+        if value is None and axis in needs:
             raise UserError(f"{where}.{axis} is missing; the method {cell.method} needs it.")
-        if value is not None and axis not in needs[cell.method]:
+        if value is not None and axis not in needs:
             raise UserError(
                 f"{where}.{axis} = {value!r} has no meaning for the method {cell.method}; leave it out there."
             )
@@ -142,8 +157,19 @@ def _check(
                 f"{where}: auto_layer.fallback = {experiment.auto_layer.fallback} is out of range; "
                 f"{cell.model} has layers 1 to {layers[cell.model]}."
             )
-    if cell.iterative_steps is not None and cell.iterative_steps > experiment.training.steps:
+    _check_phases(cell, experiment, layers[cell.model], methods[cell.method], where)
+
+
+def _check_phases(cell: Cell, experiment: Experiment, total: int, method: Method, where: str) -> None:
+    fallback = experiment.auto_layer.fallback if experiment.auto_layer else None
+    layer = fallback if cell.layer == "auto" else cell.layer
+    try:
+        phases = method.schedule(layer, cell.iterative_steps, total)
+    except UserError as error:
+        raise UserError(f"{where}: {error}.") from None
+    planned = sum(phase.get("steps") or 0 for phase in phases)
+    if planned > experiment.training.steps:
         raise UserError(
-            f"{where}.iterative_steps = {cell.iterative_steps} is more than "
-            f"training.steps = {experiment.training.steps}."
+            f"{where}.iterative_steps = {cell.iterative_steps} makes {planned} steps before the last phase, "
+            f"more than training.steps = {experiment.training.steps}."
         )

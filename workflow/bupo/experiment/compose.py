@@ -14,7 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import bupo.experiment.methods  # noqa: F401 - makes ${climb:...} known
 from bupo.errors import UserError
+
+OF_MODEL = "of_model"
+"""Key of a settings file with the values of single models, of which a configuration keeps its own."""
 
 
 def verl_config_directory() -> Path:
@@ -55,4 +59,4 @@ def compose_cell(
         message = " ".join(str(error).split("\n", maxsplit=1)[0].split())
         raise UserError(f"{where}: {message.rstrip('.')}.") from None
     assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return {str(key): value for key, value in resolved.items() if key != OF_MODEL}

@@ -20,12 +20,14 @@ def cell_overrides(
         layer: the resolved k, counted from 1; None without an internal policy.
         model_path: where the model is loaded from.
     """
-    overrides = [f"algorithm={spec['method']}", f"engine={spec['engine']}", *spec["overrides"]]
+    groups = {"algorithm": spec["method"], "settings": spec["settings"], "engine": spec["engine"]}
+    overrides = [*(f"{group}={name}" for group, name in groups.items()), *spec["overrides"]]
     values: dict[str, Any] = {
         "bupo.model": spec["model"],
         "bupo.cell": spec["cell"],
         "bupo.seed": spec["seed"],
         "bupo.layers": spec["layers"],
+        "bupo.snapshot_every": spec["snapshot_every"],
         "actor_rollout_ref.model.path": model_path,
         "data.train_files": [spec["train_file"]],
         "data.val_files": list(spec["benchmark_files"]),

@@ -23,7 +23,7 @@ def group_file(configs: Path, group: str, name: str, where: str) -> Path:
 
     Args:
         configs: the project's ``configs/`` folder.
-        group: ``data``, ``model``, ``algorithm``, ``engine``, ``analysis`` or ``evaluation``.
+        group: ``data``, ``model``, ``algorithm``, ``settings``, ``engine``, ``analysis`` or ``evaluation``.
         name: the entry's name.
         where: file and key that named it, for the message.
 
@@ -63,13 +63,3 @@ def load_sets(configs: Path, names: Iterable[str], where: str) -> dict[str, Data
         name: validated(DataSet, load_entry(configs, "data", name, where), configs / "data" / f"{name}.yaml")
         for name in dict.fromkeys(names)
     }
-
-
-def method_needs(configs: Path) -> dict[str, set[str]]:
-    """For each method the axes that its file leaves open (``???``)."""
-    needs = {}
-    for name in names_in(configs, "algorithm"):
-        values = load_yaml(configs / "algorithm" / f"{name}.yaml") or {}
-        open_keys = {key for key, value in (values.get("bupo") or {}).items() if value == "???"}
-        needs[name] = open_keys & {"layer", "iterative_steps"}
-    return needs

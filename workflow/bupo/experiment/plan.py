@@ -54,20 +54,34 @@ class Plan:
         return list(self.data_sets)
 
     @property
-    def analysis_set(self) -> str:
-        """Name of the problem set that the entropy analysis answers."""
-        return self.experiment.analysis.problems
-
-    @property
     def evaluations(self) -> list[str]:
         """``<model>/<cell>/seed<s>`` of all that is evaluated: each base model and each cell."""
         bases = [f"{model}/base/seed0" for model in self.experiment.models.train]
         return bases + [cell.run for cell in self.cells]
 
     @property
+    def analysed(self) -> list[str]:
+        """The models whose internal policies are analysed, before or over a training."""
+        models = self.experiment.models
+        trained = models.train if self.experiment.analysis.snapshots else []
+        return list(dict.fromkeys([*models.analyse, *trained]))
+
+    @property
     def boundaries(self) -> list[str]:
         """The boundary files of all models that are analysed."""
         return [f"{self.folder}/entropy/{model}/boundary.json" for model in self.experiment.models.analyse]
+
+    @property
+    def shards(self) -> int:
+        """Into how many jobs the entropy analysis of a model is cut."""
+        return self.experiment.analysis.shards
+
+    @property
+    def flows(self) -> list[str]:
+        """The entropy analysis over each training and of what it began with, if it is asked for."""
+        if self.experiment.analysis.snapshots is None:
+            return []
+        return [f"{self.folder}/entropy/{run}/flow.parquet" for run in self.evaluations]
 
     @property
     def dones(self) -> list[str]:
@@ -86,6 +100,10 @@ class Plan:
     def table(self, model: str, problems: str) -> str:
         """A problem set in verl's schema with the prompts of a model."""
         return f"{self.folder}/data/verl/{model}/{problems}.parquet"
+
+    def analysis_tables(self, model: str) -> list[str]:
+        """The problem sets that the entropy analysis of a model answers."""
+        return [self.table(model, name) for name in self.experiment.analysis.problems]
 
     def train_table(self, model: str, name: str) -> str:
         """The training problems of a cell."""
@@ -111,6 +129,10 @@ class Plan:
         automatic = self._cell(model, name).layer == "auto"
         return [f"{self.folder}/entropy/{model}/boundary.json"] if automatic else []
 
+    def configs(self, model: str) -> list[str]:
+        """The configurations of a model's cells, which say the trained layer also where that is auto."""
+        return [f"{self.folder}/runs/{cell.run}/config.yaml" for cell in self.cells if cell.model == model]
+
     def trained(self, run: str) -> str:
         """What must be there before a run can be evaluated: its training, or the base model."""
         model, name, _ = run.split("/")
@@ -119,6 +141,10 @@ class Plan:
             if name == "base"
             else f"{self.folder}/runs/{run}/done.json"
         )
+
+    def run_folder(self, run: str) -> str:
+        """The folder of a run, or the file of the base model: what the analysis over a training looks at."""
+        return self.trained(run).removesuffix("/done.json")
 
     def hold(self) -> None:
         """Hold the experiment until this process ends; the kernel frees it, however the process dies.

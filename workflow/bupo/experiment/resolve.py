@@ -19,8 +19,9 @@ from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
-from bupo.experiment.compose import compose_cell
-from bupo.experiment.groups import load_entry, load_models, load_sets, method_needs, names_in
+from bupo.experiment.compose import OF_MODEL, compose_cell
+from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
+from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.schema import Experiment
 from bupo.files import to_yaml, write_text_if_changed
@@ -77,31 +78,43 @@ def plan_of(
     experiment = validated(Experiment, _overridden(load_yaml(path), overrides, where), where)
     models = load_models(configs, experiment.models.train + experiment.models.analyse, f"{where}: models")
     data = experiment.data
-    sets = load_sets(
-        configs, [*data.train, *data.benchmarks, *data.spare, experiment.analysis.problems], f"{where}: data"
-    )
-    _settings(configs, experiment)
+    sets = load_sets(configs, [*data.train, *data.benchmarks, *data.spare], f"{where}: data")
+    sets |= load_sets(configs, experiment.analysis.problems, f"{where}: analysis.problems")
+    _check_settings(configs, experiment, where)
     load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
+    settings = load_entry(configs, "settings", experiment.training.settings, f"{where}: training.settings")
     for key in data.limits:
         if key not in sets:
             raise UserError(
                 f"{where}: data.limits.{key} is not a set of this experiment ({', '.join(sets)})."
             )
     layers = {model: models[model].layers for model in models}
-    cells = cells_of(experiment, layers, method_needs(configs), where)
+    cells = cells_of(experiment, layers, load_methods(configs), where, settings.get(OF_MODEL) or {})
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
     return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells))
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the entropy analysis and of the evaluation, checked, as their files have them."""
+    """The settings of the entropy analysis and of the evaluation, as their files have them."""
     names = {"analysis": experiment.analysis.settings, "evaluation": experiment.evaluation.settings}
-    entries = {group: load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()}
-    validated(Analysis, entries["analysis"], configs / "analysis" / f"{names['analysis']}.yaml")
-    validated(
-        EvaluationSettings, entries["evaluation"], configs / "evaluation" / f"{names['evaluation']}.yaml"
-    )
-    return entries["analysis"], entries["evaluation"]
+    entries = [load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()]
+    return entries[0], entries[1]
+
+
+def _check_settings(configs: Path, experiment: Experiment, where: str) -> None:
+    analysis, evaluation = _settings(configs, experiment)
+    file = configs / "evaluation" / f"{experiment.evaluation.settings}.yaml"
+    validated(EvaluationSettings, evaluation, file)
+    file = configs / "analysis" / f"{experiment.analysis.settings}.yaml"
+    settings, shards = validated(Analysis, analysis, file), experiment.analysis.shards
+    if settings.problems is not None:
+        problems = settings.problems * len(experiment.analysis.problems)
+        batches = -(-problems * settings.samples // settings.batch_size)
+        if shards > batches:
+            raise UserError(
+                f"{where}: analysis.shards = {shards} should be at most {batches}, for that many batches of "
+                f"responses come of {problems} problems with the settings in {file}."
+            )
 
 
 def _overridden(values: Any, overrides: list[str], where: str) -> Any:
@@ -120,7 +133,7 @@ def _write(plan: Plan, configs: Path) -> None:
     for name, model in plan.models.items():
         specs[f"models/{name}"] = {"model": model.model_dump(mode="json"), "seed": experiment.seed}
     analysis, evaluation = _settings(configs, experiment)
-    for name in experiment.models.analyse:
+    for name in plan.analysed:
         template = PROMPTS[plan.models[name].prompt].template_arguments()
         specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed, "chat_template": template}
     for name in experiment.models.train:
@@ -135,7 +148,9 @@ def _write(plan: Plan, configs: Path) -> None:
         specs[f"runs/{cell.run}"] = {
             **cell.as_dict(),
             "engine": experiment.training.engine,
+            "settings": experiment.training.settings,
             "steps": experiment.training.steps,
+            "snapshot_every": experiment.analysis.snapshots,
             "overrides": experiment.training.overrides,
             "fallback": experiment.auto_layer.fallback
             if experiment.auto_layer and cell.layer == "auto"
@@ -195,7 +210,11 @@ def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, 
     return {
         "name": plan.name,
         **experiment.model_dump(mode="json", exclude={"grid", "analysis", "evaluation"}),
-        "analysis": {**experiment.analysis.model_dump(), **analysis},
+        "analysis": {
+            **experiment.analysis.model_dump(exclude={"problems"}),
+            "sets": experiment.analysis.problems,
+            **analysis,
+        },
         "evaluation": {**experiment.evaluation.model_dump(), **evaluation},
         "cells": [{**cell.as_dict(), "steps": experiment.training.steps} for cell in plan.cells],
         "mlflow": {"uri": plan.mlflow_uri},

@@ -37,18 +37,46 @@ class Data(Strict):
 
 
 class Analysis(Strict):
-    """Settings of the entropy analysis (a name in configs/analysis/) and the problem set it answers."""
+    """Settings of the entropy analysis (a name in configs/analysis/) and what it is made of.
+
+    Attributes:
+        problems: the problem sets that are answered (names in configs/data/). A single one stands for a list.
+        shards: into how many jobs the analysis of a model is cut.
+        snapshots: keep and analyse the model of every run after each n-th step; null for no such sweep.
+    """
 
     settings: str
-    problems: str
+    problems: list[str] = Field(min_length=1)
+    shards: PositiveInt = 1
+    snapshots: PositiveInt | None = None
+
+    @field_validator("problems", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("problems")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("each set should be named once")
+        return value
 
 
 class Training(Strict):
-    """What all cells share: the engine (configs/engine/), the trainer steps, Hydra overrides of verl keys."""
+    """What all cells share.
+
+    Attributes:
+        engine: the machine (a name in configs/engine/).
+        steps: trainer steps.
+        overrides: Hydra overrides of any verl key.
+        settings: whose numbers where the paper and the authors' scripts differ (a name in configs/settings/).
+    """
 
     engine: str
     steps: PositiveInt
     overrides: list[str] = []
+    settings: str = "paper"
 
 
 class Evaluation(Strict):

@@ -8,9 +8,9 @@ from torch.autograd.function import once_differentiable
 
 from bupo.policies.online import LEAST, NAT, capped
 from bupo.policies.products import product
-from bupo.policies.readout import Readout
+from bupo.policies.readout import CUDA, Readout
 
-WORKSPACE = 2**20  # logits at a time, 4 MiB in float32
+WORKSPACE = 2**20  # logits at a time on a CPU, 4 MiB in float32
 FEWEST = 256  # entries of the vocabulary that a tile has, however many rows there are
 
 
@@ -54,7 +54,8 @@ def chunked_log_prob(
     if targets.numel() and (int(targets.min()) < 0 or int(targets.max()) >= vocabulary):
         raise ValueError(f"a target lies outside the vocabulary of {vocabulary}")
     if tile is None:
-        tile = max(FEWEST, WORKSPACE // max(1, targets.numel()))
+        workspace = CUDA.workspace if unembedding.is_cuda else WORKSPACE
+        tile = max(FEWEST, workspace // max(1, targets.numel()))
     readout = Readout(unembedding.detach(), temperature, softcap, tile=tile)
     return LogProb(*_ChunkedLogProb.apply(states, unembedding, targets, readout))
 

@@ -86,7 +86,7 @@ def make_reference(
     for here in blocks(states.shape[0], readout.sizes.workspace // readout.sizes.tile):
         rows = states[here].to(readout.operand)
         online = readout.statistics(len(rows), spare=spare)
-        top = torch.zeros_like(online.max, dtype=torch.long)
+        top = rows.new_zeros(len(rows), dtype=torch.long)
         best = online.picked.new_full((len(rows),), -torch.inf)
         for first, factor in readout.tiles():
             logits = factor.times(rows, out)

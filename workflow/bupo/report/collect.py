@@ -102,6 +102,7 @@ class _Reader:
             layer=None if cell["layer"] is None else ours.get("layer"),
             iterative_steps=cell["iterative_steps"],
             evidence=ours.get("layer_evidence"),
+            internal=trains_internal(ours["schedule"]) if "schedule" in ours else None,
             switches=switches(ours.get("schedule", []), steps),
             learning_rate=_learning_rate(config),
             metrics=read_metrics(metrics) if metrics else {},
@@ -272,6 +273,11 @@ def switches(schedule: list[Mapping[str, Any]], steps: int) -> list[int]:
         passed += int(phase["steps"])
         ends.append(passed)
     return [end for end in ends if end < steps]
+
+
+def trains_internal(schedule: list[Mapping[str, Any]]) -> bool:
+    """Whether a phase trains an internal policy; a baseline with a layer trains none."""
+    return any(phase["layer"] != "final" for phase in schedule)
 
 
 def _estimate(value: Mapping[str, Any]) -> Estimate:

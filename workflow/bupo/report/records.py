@@ -58,7 +58,9 @@ class Run:
 
     Attributes:
         layer_requested: as the experiment says: a number, ``auto``, or None without an internal policy.
-        layer: the number trained first, from 1; None without an internal policy or before it is known.
+        layer: of the first internal policy, or the last one that a layer-aware baseline treats apart, from 1;
+            None for methods without a layer, or before it is known.
+        internal: whether an internal policy is trained; None before the schedule is known.
         evidence: what ``auto`` rests on, as the run's configuration has it.
         switches: steps after which the trained policy changes.
         metrics: for each recorded metric, (step, value) in order of steps.
@@ -77,6 +79,7 @@ class Run:
     layer: int | None = None
     iterative_steps: int | None = None
     evidence: dict[str, Any] | None = None
+    internal: bool | None = None
     switches: list[int] = field(default_factory=list)
     learning_rate: float | None = None
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -91,8 +94,8 @@ class Run:
 
     @property
     def bottom_up(self) -> bool:
-        """Whether an internal policy is trained in it."""
-        return self.layer_requested is not None
+        """Whether an internal policy is trained in it; whether there is a layer before more is known."""
+        return self.layer_requested is not None if self.internal is None else self.internal
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ problems in verl's schema and the model. Writes into the run's folder:
 
   metrics.jsonl   verl's metrics, one line a step, at once
   model/          the trained model in Hugging Face's format, with its tokenizer
-  done.json       last: the configuration's hash, hashes of the files above
+  snapshots/      the model after every bupo.snapshot_every steps, in the same format: step-000004/, ...
+  done.json       last: the configuration's hash, hashes of the files above, and the model of each snapshot
   log.txt         what verl prints
   checkpoints/    while it runs
 
 The same command goes on from the last checkpoint after the run was stopped or killed, and does nothing when
-done.json belongs to this configuration.
+done.json belongs to this configuration. On SIGTERM, SIGUSR1 and SIGINT, and before its Slurm job ends or
+bupo.time_limit_s is over, it finishes the step, saves a checkpoint and exits with status 75.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from bupo.errors import run_command
@@ -35,8 +38,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     from bupo.training.run import run
+    from bupo.training.stopping import STATUS, Stopped
 
-    run(arguments.config, arguments.out, arguments.tracking)
+    try:
+        run(arguments.config, arguments.out, arguments.tracking)
+    except Stopped as stopped:
+        print(f"{arguments.out}: stopped: {stopped}; the same command goes on", file=sys.stderr)
+        sys.exit(STATUS)
 
 
 if __name__ == "__main__":

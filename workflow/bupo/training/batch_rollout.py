@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 from transformers import PreTrainedTokenizerBase
 
-from bupo.training.sampling import Sample
+from bupo.sampling import Completion
 
 Score = Callable[..., dict[str, Any]]
 
@@ -76,14 +76,14 @@ class BatchRollout:
 
     def _sample(
         self, prompts: list[list[int]], identities: list[str], step: int, validate: bool
-    ) -> list[list[Sample]]:
+    ) -> list[list[Completion]]:
         count = self.rollout.val_kwargs.n if validate else self.rollout.n
         temperature = self.rollout.val_kwargs.temperature if validate else self.rollout.temperature
         eos = self.tokenizer.eos_token_id
         settings = {
             "max_new_tokens": self.rollout.response_length,
             "temperature": temperature,
-            "eos_token_ids": frozenset([eos]),
+            "end_token_ids": frozenset([eos]),
             "pad_token_id": self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else eos,
             "batch_size": self.rollout.max_num_seqs,
         }
@@ -95,7 +95,7 @@ class BatchRollout:
         shares = self.worker_group.generate(prompts, names, settings)
         return [shares[row % len(shares)][row // len(shares)] for row in range(len(prompts))]
 
-    def _grade(self, batch: TensorDict, samples: list[list[Sample]]) -> list[list[dict[str, Any]]]:
+    def _grade(self, batch: TensorDict, samples: list[list[Completion]]) -> list[list[dict[str, Any]]]:
         texts = iter(
             self.tokenizer.batch_decode(
                 [one.token_ids for group in samples for one in group], skip_special_tokens=True
@@ -125,7 +125,7 @@ class BatchRollout:
         self,
         batch: TensorDict,
         prompts: list[list[int]],
-        samples: list[list[Sample]],
+        samples: list[list[Completion]],
         scores: list[list[dict[str, Any]]],
         step: int,
         partition: str,
@@ -140,7 +140,7 @@ class BatchRollout:
             for number, (one, grade) in enumerate(zip(group, grades, strict=True)):
                 keys.append(f"{uid}_{number}_0")
                 tags.append(_tag(len(prompt), len(one.token_ids), step))
-                grade = {**grade, "truncated": float(not one.finished)}
+                grade = {**grade, "truncated": float(one.finish_reason == "length")}
                 _append(columns, uid, prompt, one, grade, reward_model, source)
         fields: dict[str, Any] = {
             name: torch.nested.as_nested_tensor(columns[name], layout=torch.jagged) for name in _TENSORS
@@ -169,7 +169,7 @@ def _append(
     columns: dict[str, list[Any]],
     uid: str,
     prompt: list[int],
-    one: Sample,
+    one: Completion,
     grade: dict[str, Any],
     reward_model: Any,
     source: Any,
@@ -194,10 +194,11 @@ def _append(
     columns["data_source"].append(source)
 
 
-def _token_mean(samples: list[list[Sample]]) -> float:
+def _token_mean(samples: list[list[Completion]]) -> float:
     """Entropy of the policy that sampled, nats, averaged over all generated tokens."""
     rows = [one for group in samples for one in group]
-    return sum(one.entropy for one in rows) / sum(len(one.token_ids) for one in rows)
+    entropies = [one.entropy for one in rows if one.entropy is not None]
+    return sum(entropies) / sum(len(one.token_ids) for one in rows)
 
 
 def _tag(prompt_length: int, response_length: int, step: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """verl's FSDP2 engine, with the forward pass of the policy that the trainer names for each batch."""
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine import EngineRegistry
-from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from bupo.policies import LayerIndex, Lens, truncated_forward
+from bupo.training.chunked import ChunkedEngine
+from bupo.training.cpu_engine import CpuEngine
+from bupo.training.optimizer import LayeredOptimizerEngine
 
 POLICY_KEY = "bupo_policy"
 """Entry of a batch's extra info: the name of the policy that it is for, see `policy_name`."""
@@ -34,7 +37,7 @@ def named_policy(name: str) -> tuple[LayerIndex | None, Lens]:
 
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp2"], device="cuda", vendor="nvidia")
-class InternalPolicyEngine(FSDPEngineWithLMHead):
+class InternalPolicyEngine(LayeredOptimizerEngine, ChunkedEngine):
     """Runs log-probabilities and updates of the policy named by `POLICY_KEY`.
 
     An internal policy's forward stops after its layer, so that the layers above cost nothing and get no
@@ -75,12 +78,13 @@ class InternalPolicyEngine(FSDPEngineWithLMHead):
         from transformers import AutoModelForCausalLM, GenerationConfig
 
         parameters, _ = self.get_per_tensor_param()
-        dtype = getattr(self.model_config.hf_config, "dtype", None) or torch.float32
+        config = copy.deepcopy(self.model_config.hf_config)  # saving writes into it
+        dtype = getattr(config, "dtype", None) or torch.float32
         state = {name: tensor.detach().to("cpu", dtype) for name, tensor in parameters}
         if self.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
             with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(self.model_config.hf_config, dtype=dtype)
+                model = AutoModelForCausalLM.from_config(config, dtype=dtype)
             source = str(self.model_config.local_path)
             if (Path(source) / "generation_config.json").exists():
                 model.generation_config = GenerationConfig.from_pretrained(source)
@@ -90,39 +94,5 @@ class InternalPolicyEngine(FSDPEngineWithLMHead):
 
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp2"], device="cpu")
-class InternalPolicyCpuEngine(InternalPolicyEngine):
+class InternalPolicyCpuEngine(CpuEngine, InternalPolicyEngine):
     """The same without an accelerator."""
-
-    def forward_backward_batch(
-        self, data: TensorDict, loss_function: Callable[..., Any], forward_only: bool = False
-    ) -> Any:
-        """As above, with sequences of like length in a micro-batch: padding would cost a fifth of the time.
-
-        Losses are sums over the whole batch, so that the order within it changes nothing but rounding.
-        """
-        order = data["input_ids"].offsets().diff().argsort(stable=True)
-        back = order.argsort()
-        ordered = tu.index_select_tensor_dict(data, order)
-        limit = tu.get_non_tensor_data(data=data, key="micro_batch_size_per_gpu", default=None) or len(data)
-        tu.assign_non_tensor(ordered, micro_batch_size_per_gpu=_largest_divisor(len(data), limit))
-        output = super().forward_backward_batch(ordered, loss_function, forward_only=forward_only)
-        for key, value in output["model_output"].items():
-            rows = value.unbind()
-            output["model_output"][key] = torch.nested.as_nested_tensor(
-                [rows[i] for i in back], layout=torch.jagged
-            )
-        return output
-
-    def _build_fsdp_module(self, module: torch.nn.Module) -> torch.nn.Module:
-        # A forward-only engine (reference policy) asks FSDP2 for offloading to the CPU with pinned memory,
-        # which needs a GPU; verl reads the flag here for that alone.
-        forward_only = self.engine_config.forward_only
-        object.__setattr__(self.engine_config, "forward_only", False)
-        try:
-            return super()._build_fsdp_module(module)
-        finally:
-            object.__setattr__(self.engine_config, "forward_only", forward_only)
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    return max(size for size in range(1, min(number, limit) + 1) if number % size == 0)

@@ -6,13 +6,19 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from bupo.errors import UserError
 from bupo.files import sha256_text
+from bupo.training import safe_loading
+from bupo.training.checkpoints import Checkpoints
+from bupo.training.stopping import Stopped, Stopping
+
+if TYPE_CHECKING:
+    from bupo.training.trainer import ScheduledTrainer
 
 SOCKET_TAIL = len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 SOCKET_LIMIT = 107
@@ -32,10 +38,16 @@ def environment(device: str, scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch),
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFER_QUEUE_ENABLE": "1",
+        **safe_loading.ENVIRONMENT,
     }
     if device == "cpu":
-        values |= {"GLOO_SOCKET_IFNAME": "lo", "VERL_PLATFORM": "cpu"}
+        values["VERL_PLATFORM"] = "cpu"
     return values
+
+
+def one_machine() -> dict[str, str]:
+    """Environment variables that keep what ranks on one machine say to each other in it."""
+    return {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": os.environ.get("NCCL_SOCKET_IFNAME", "=lo")}
 
 
 def ray_environment(scratch: Path) -> dict[str, str]:
@@ -94,6 +106,8 @@ def output_to(log: Path) -> Iterator[TextIO]:
         os.dup2(file.fileno(), 2)
         try:
             yield console
+        except Stopped:
+            raise
         except BaseException:
             print(f"training failed; what verl said before is in {log}", file=console)
             raise
@@ -121,7 +135,14 @@ def check_plugin(device: str) -> None:
         raise RuntimeError(f"verl runs on {type(get_platform()).__name__} though trainer.device = cpu")
 
 
-def train(values: dict[str, Any], out: Path, where: str, logged: set[int]) -> None:
+def train(
+    values: dict[str, Any],
+    out: Path,
+    where: str,
+    logged: set[int],
+    checkpoints: Checkpoints,
+    stopping: Stopping,
+) -> None:
     """Train until the last step and export the model.
 
     Args:
@@ -129,18 +150,32 @@ def train(values: dict[str, Any], out: Path, where: str, logged: set[int]) -> No
         out: the run's folder, absolute.
         where: the configuration file, for messages.
         logged: steps that MLflow has from before the run was stopped.
+        checkpoints: the run's, prepared.
+        stopping: says when to stop before the last step.
+
+    Raises:
+        Stopped: it did.
     """
     with_ray = not values["bupo"]["single_process"]
     with scratch_folder(out, sockets=with_ray) as scratch, output_to(out / "log.txt") as console:
         os.environ.update(environment(values["trainer"]["device"], scratch))
         os.environ.update(ray_environment(scratch) if with_ray else {})
+        os.environ.update(one_machine() if values["trainer"]["nnodes"] == 1 else {})
         tempfile.tempdir = None  # Python keeps the folder that it looked up first
         from omegaconf import OmegaConf
 
-        _train(OmegaConf.create(values), where, console, logged)
+        stopping.stream = console
+
+        def prepare(trainer: "ScheduledTrainer") -> None:
+            trainer.console, trainer.logged = console, logged
+            trainer.checkpoints, trainer.stopping = checkpoints, stopping
+
+        _train(OmegaConf.create(values), out, where, console, prepare)
 
 
-def _train(config: Any, where: str, console: TextIO, logged: set[int]) -> None:
+def _train(
+    config: Any, out: Path, where: str, console: TextIO, prepare: Callable[["ScheduledTrainer"], None]
+) -> None:
     from verl.trainer import main_ppo
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
@@ -148,7 +183,6 @@ def _train(config: Any, where: str, console: TextIO, logged: set[int]) -> None:
     from bupo.training import patches, worker
     from bupo.training.batch_rollout import BatchRollout, Score
     from bupo.training.rollout import ROLLOUT_NAME
-    from bupo.training.single_process import one_process
     from bupo.training.trainer import TRAINER_NAME, check_registered
 
     reward = get_custom_reward_fn(config)
@@ -165,8 +199,7 @@ def _train(config: Any, where: str, console: TextIO, logged: set[int]) -> None:
         """verl's task runner; run here and not in an actor, it saves a process that imports all of verl."""
 
         def init_agent_loop_manager(self) -> None:
-            self.trainer.console = console
-            self.trainer.logged = logged
+            prepare(self.trainer)
             if self.config.actor_rollout_ref.rollout.name != ROLLOUT_NAME:
                 super().init_agent_loop_manager()
                 return
@@ -185,10 +218,32 @@ def _train(config: Any, where: str, console: TextIO, logged: set[int]) -> None:
         )
     except (AssertionError, ValueError) as error:
         raise UserError(f"{where}: verl refuses it: {str(error).rstrip('.')}.") from error
-    with one_process() if config.bupo.single_process else private_ray(config):
+    with _place(config, out, where, console):
         runner = Runner()
         runner.run(config)
         runner.trainer.export()
+
+
+def _place(config: Any, out: Path, where: str, console: TextIO) -> AbstractContextManager[None]:
+    """Where the parts of verl's trainer run: in this process, on this machine or on several."""
+    from omegaconf import OmegaConf
+
+    from bupo.training import patches
+    from bupo.training.ray_cluster import ray_of_nodes
+    from bupo.training.single_process import one_process
+
+    if config.bupo.single_process:
+        return one_process()
+    patches.without_router()
+    if config.trainer.nnodes == 1:
+        return private_ray(config)
+    values = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return ray_of_nodes(values, out, where, console)
+
+
+LOOPBACK = "127.0.0.2"
+"""Address of the loopback interface. Ray takes 127.0.0.1 for a mistake, and an address that others can reach
+instead, where verl's queue listens without a password."""
 
 
 @contextmanager
@@ -196,12 +251,9 @@ def private_ray(config: Any) -> Iterator[None]:
     """A Ray of this run's own, on the loopback interface and with a password of its own."""
     import ray
 
-    from bupo.training import patches
-
-    patches.without_router()
     settings: dict[str, Any] = dict(config.ray_kwargs.ray_init)
     settings.pop("runtime_env", None)
-    ray.init(address="local", _node_ip_address="127.0.0.1", include_dashboard=False, **settings)
+    ray.init(address="local", _node_ip_address=LOOPBACK, include_dashboard=False, **settings)
     try:
         yield
     finally:

@@ -11,25 +11,35 @@ from bupo.files import write_text
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; a last line that was cut off is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """The lines of a metrics file up to the first that is damaged or cut off."""
+    lines = []
+    for text in _text(path).split("\n")[:-1]:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            break
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            break
+        lines.append(line)
+    return lines
 
 
 def keep_until(path: Path, step: int) -> list[dict[str, Any]]:
-    """Drop the lines after ``step``, which will be trained again, and a line that was cut off.
+    """Drop the lines after ``step``, which will be trained again, and what is no whole line.
 
     Returns:
         The lines kept.
     """
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    before = _text(path)
     kept = [line for line in read_metrics(path) if line["step"] <= step]
     text = "".join(_line(line) for line in kept)
     if text != before:
         write_text(path, text)
     return kept
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def plain(value: Any) -> float | int | None:

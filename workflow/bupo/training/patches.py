@@ -7,6 +7,8 @@ is applied only in processes of our own training, never by the entry point.
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bupo.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,6 +26,11 @@ TRAINER_CLASSES = (
 
 verl's trainer has no other way to say that its parts live in this process."""
 
+TRAINER_RAY = "ray"
+"""Module in ``verl.trainer.ppo.v1.trainer_base`` that `single_process` replaces.
+
+verl waits for the critic's values with ``ray.get``, which would start a Ray."""
+
 QUEUE_FUNCTIONS = ("init", "close", "kv_batch_put", "kv_batch_get", "kv_list", "kv_clear")
 """Functions of ``transfer_queue`` that `single_process` replaces, for the same reason."""
 
@@ -32,6 +39,7 @@ def apply() -> None:
     """Apply every patch that this process needs; applying twice is harmless."""
     register_rollout()
     whole_logsumexp()
+    configured_critic()
 
 
 def register_rollout() -> None:
@@ -70,6 +78,35 @@ def logprobs_from_logits(logits: "torch.Tensor", labels: "torch.Tensor") -> "tor
     """Log-probability of each label, (..., V) and (...) -> (...), as verl computes it for float32."""
     chosen = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return chosen - logits.logsumexp(-1)
+
+
+def configured_critic() -> None:
+    """Build the critic with the attention that is configured.
+
+    verl asks for flash-attention whatever is configured, takes any error for a model without a value head,
+    and then wants trl.
+    """
+    from verl.utils import model
+
+    model.load_valuehead_model = load_critic
+
+
+def load_critic(local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool) -> Any:
+    """A model with a value for each token; verl's `load_valuehead_model`.
+
+    Raises:
+        UserError: transformers has no such model of this architecture.
+    """
+    from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoModelForTokenClassification
+
+    if type(model_config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+        raise UserError(
+            f"critic.model.path = {local_path}: transformers has no {model_config.model_type} with a value "
+            "for each token, which PPO's critic needs"
+        )
+    return AutoModelForTokenClassification.from_pretrained(
+        local_path, dtype=torch_dtype, config=model_config, trust_remote_code=trust_remote_code
+    )
 
 
 def without_router() -> None:

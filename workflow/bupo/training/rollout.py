@@ -13,7 +13,7 @@ import torch
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica
 
-from bupo.training.sampling import Sample, SamplingSettings, sample
+from bupo.sampling import Completion, Request, SamplingSettings, decode, key_of
 
 ROLLOUT_NAME = "hf"
 
@@ -68,14 +68,27 @@ class InProcessRollout(BaseRollout):
 
     def generate(
         self, prompts: list[list[int]], names: list[list[str]], settings: SamplingSettings, batch_size: int
-    ) -> list[list[Sample]]:
-        """Samples of each prompt, at most ``batch_size`` sequences at a time."""
-        per_call = max(1, batch_size // len(names[0]))
-        samples: list[list[Sample]] = []
-        for start in range(0, len(prompts), per_call):
-            part = slice(start, start + per_call)
-            samples += sample(self.model, prompts[part], names[part], settings)
-        return samples
+    ) -> list[list[Completion]]:
+        """Samples of each prompt, at most ``batch_size`` sequences at a time.
+
+        Args:
+            prompts: token ids of each prompt.
+            names: for each prompt the names of its samples, such as run seed, step, problem and number; a
+                sample hangs on its name alone. All prompts have the same number of them.
+            settings: how tokens are drawn.
+            batch_size: in sequences; a prompt's samples are always together.
+        """
+        count = len(names[0])
+        per_call = count * max(1, batch_size // count)
+        requests = [
+            Request(tuple(prompt), key_of(name))
+            for prompt, group in zip(prompts, names, strict=True)
+            for name in group
+        ]
+        samples: list[Completion] = []
+        for start in range(0, len(requests), per_call):
+            samples += decode(self.model, requests[start : start + per_call], settings)
+        return [samples[start : start + count] for start in range(0, len(samples), count)]
 
 
 class InProcessReplica(RolloutReplica):

@@ -9,22 +9,30 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from bupo.errors import UserError
-from bupo.files import exclusive, read_json, sha256_file, sha256_text, write_json
-from bupo.training.checkpoints import Checkpoints
+from bupo.files import exclusive
+from bupo.training.checkpoints import Checkpoints, CheckpointSettings
+from bupo.training.manifest import config_sha256, is_done, not_kept, remove_manifest, write_manifest
 from bupo.training.metrics import keep_until, read_metrics
-from bupo.validation import load_yaml
+from bupo.training.safe_loading import refuse_code
+from bupo.training.snapshots import Snapshots
+from bupo.training.stopping import Stopped, Stopping, find_deadline
+from bupo.validation import load_yaml, validated
 
-MODEL = "model"
-DONE = "done.json"
-MANIFEST = ".manifest.json"
-"""A copy of ``done.json``: a workflow removes its outputs before it runs a job again, for instance when the
-job was killed after it was done, and a training that is whole should not be paid for twice."""
+LOCK_POLL_S = 0.5
 
 
-def config_sha256(config: dict[str, Any]) -> str:
-    """A run's identity: hash of its configuration's values, whatever their order and comments in the file."""
-    return sha256_text(json.dumps(config, sort_keys=True, allow_nan=False))
+class _Bupo(BaseModel):
+    """Keys of ``bupo`` that change nothing in what is trained."""
+
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    time_limit_s: float | None = Field(default=None, gt=0)
+
+
+class _Config(BaseModel):
+    bupo: _Bupo
 
 
 def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
@@ -32,22 +40,43 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
 
     Args:
         config_file: the resolved configuration; relative paths in it count from the working directory.
-        out: the run's folder: ``metrics.jsonl``, ``checkpoints/``, ``model/``, ``done.json`` and ``log.txt``.
+        out: the run's folder: ``metrics.jsonl``, ``checkpoints/``, ``snapshots/``, ``model/``, ``done.json``
+            and ``log.txt``.
         tracking: file with the MLflow address and the run's id there.
 
     Raises:
-        UserError: the configuration asks for something that cannot be, or another process works on ``out``.
+        UserError: the configuration asks for something that cannot be.
+        Stopped: a signal came, or the time is over.
     """
+    started = time.time()
     config = load_yaml(config_file)
-    if not isinstance(config, dict) or "bupo" not in config or "trainer" not in config:
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(key), dict) for key in ("bupo", "trainer")
+    ):
         raise UserError(
             f"{config_file}: this is not a cell's configuration; `python -m bupo.experiment` writes them."
         )
-    identity = config_sha256(config)
-    if _is_done(out, identity):
-        Checkpoints(out.resolve() / "checkpoints").remove()
+    settings = validated(_Config, config, config_file).bupo
+    identity, snapshots = config_sha256(config), Snapshots.of(config, out, str(config_file))
+    checkpoints = Checkpoints(out.resolve() / "checkpoints", identity, settings.checkpoints)
+    if is_done(out, identity, snapshots):
+        checkpoints.finish()
         print(f"{out}: done already")
         return
+    # before torch is imported: its threads, too, leave the signals to `Stopping`
+    with Stopping(find_deadline(settings.time_limit_s, started)) as stopping:
+        _train(config, str(config_file), out, tracking, checkpoints, snapshots, stopping)
+
+
+def _train(
+    config: dict[str, Any],
+    where: str,
+    out: Path,
+    tracking: Path | None,
+    checkpoints: Checkpoints,
+    snapshots: Snapshots,
+    stopping: Stopping,
+) -> None:
     # not above: these import torch, and a run that is done should be told so at once
     gc.disable()  # a quarter of the start-up is the collector going through what was just imported
     from bupo.training import patches
@@ -57,24 +86,29 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
     from bupo.training.mlflow_run import attach, complete, find, logged_steps
     from bupo.training.settings import check
 
-    check(config, str(config_file))
+    check(config, where)
     tracked = find(tracking, config) if tracking else None
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out):
-        if _is_done(out, identity):
+    with _lock(out, stopping):
+        if is_done(out, checkpoints.identity, snapshots):
             return
+        if missing := not_kept(out, checkpoints.identity, snapshots):
+            named = ", ".join(map(str, missing))
+            print(
+                f"{out}: done, but without the snapshots of step {named}; only training again makes them",
+                file=sys.stderr,
+            )
         started = time.time()
-        for name in (DONE, MANIFEST):
-            (out / name).unlink(missing_ok=True)
-        checkpoints = Checkpoints(out.resolve() / "checkpoints")
-        first = _start(checkpoints, out / "metrics.jsonl", identity)
+        remove_manifest(out)
+        first = _start(checkpoints, out / "metrics.jsonl", snapshots)
         if first:
+            refuse_code(checkpoints.folder(first))
             print(f"{out}: going on after step {first}", file=sys.stderr)
         values = _with_paths(config, out.resolve())
         if tracked:
             attach(tracked, values)
         logged = logged_steps(tracked) if tracked and first else set()
-        train(values, out.resolve(), str(config_file), logged)
+        train(values, out.resolve(), where, logged, checkpoints, stopping)
         if tracked:
             complete(tracked, out / "metrics.jsonl")
         steps = len(read_metrics(out / "metrics.jsonl"))
@@ -82,60 +116,46 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
             raise RuntimeError(
                 f"{out}: {steps} steps were trained, not {config['trainer']['total_training_steps']}"
             )
-        files = [out / "metrics.jsonl", *sorted(path for path in (out / MODEL).rglob("*") if path.is_file())]
-        manifest = {
-            "config_sha256": identity,
-            "steps": steps,
-            "resumed_from": first,
-            "wall_s": round(time.time() - started, 1),
-            "files": {str(path.relative_to(out)): sha256_file(path) for path in files},
-        }
-        for name in (MANIFEST, DONE):
-            write_json(out / name, manifest)
-        checkpoints.remove()
+        account = {"steps": steps, "resumed_from": first, "wall_s": round(time.time() - started, 1)}
+        write_manifest(out, checkpoints.identity, snapshots, account | checkpoints.account())
+        checkpoints.finish()
 
 
-def _start(checkpoints: Checkpoints, metrics: Path, identity: str) -> int:
-    """Bring checkpoints and metrics to the same step; 0 where there is nothing to go on from."""
-    first = checkpoints.prepare(identity)
-    if [line["step"] for line in keep_until(metrics, first)] == list(range(1, first + 1)):
-        return first
-    checkpoints.remove()  # somebody took lines away: the run could not be made whole
-    keep_until(metrics, 0)
-    return checkpoints.prepare(identity)
-
-
-def _is_done(out: Path, identity: str) -> bool:
-    """Whether this configuration is trained; brings ``done.json`` back where only that was removed."""
-    for name in (DONE, MANIFEST):
-        path = out / name
-        if path.exists() and read_json(path)["config_sha256"] == identity:
+def _start(checkpoints: Checkpoints, metrics: Path, snapshots: Snapshots) -> int:
+    """Bring checkpoints, metrics and snapshots to the same step; 0 where there is nothing to go on from."""
+    while first := checkpoints.prepare():
+        lines = [line["step"] for line in read_metrics(metrics) if line["step"] <= first]
+        if lines != list(range(1, first + 1)):
+            checkpoints.set_aside(first, f"{metrics.name} lacks some of the lines up to it")
+        elif not snapshots.keep_until(first):
+            # or more of them are asked for than before
+            checkpoints.set_aside(first, "a snapshot up to it is missing")
+        else:
             break
-    else:
-        return False
-    manifest = read_json(path)
-    if any(
-        not (out / file).is_file() or sha256_file(out / file) != sha
-        for file, sha in manifest["files"].items()
-    ):
-        return False
-    if name != DONE:
-        write_json(out / DONE, manifest)
-    return True
+    keep_until(metrics, first)
+    snapshots.keep_until(first)
+    return first
 
 
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
+def _lock(out: Path, stopping: Stopping) -> Iterator[None]:
     """Keep a second process away from ``out``: it waits.
 
     A job that outlived a killed workflow is not disturbed by the same command, which then finds it done.
     """
+    told = False
     with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(out / ".lock", wait=False))
-        except BlockingIOError:
-            print(f"{out}: another process is training this run; waiting for it", file=sys.stderr)
-            stack.enter_context(exclusive(out / ".lock"))
+        while True:
+            try:
+                stack.enter_context(exclusive(out / ".lock", wait=False))
+                break
+            except BlockingIOError:
+                if not told:
+                    print(f"{out}: another process is training this run; waiting for it", file=sys.stderr)
+                told = True
+            if stopping.reason:
+                raise Stopped(f"{stopping.reason} while waiting for another process")
+            time.sleep(LOCK_POLL_S)
         yield
 
 

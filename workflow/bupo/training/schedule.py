@@ -13,6 +13,8 @@ from bupo.policies import LayerIndex, Lens
 from bupo.policies.architectures import LENSES
 
 FINAL = "final"
+KEEP, RESET = "keep", "reset"
+"""What becomes of the optimiser's moments where one phase follows another (``bupo.optimizer_at_switch``)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class Schedule:
                 return phase
             step -= phase.steps
         return self.phases[-1]
+
+    def switches_at(self, step: int) -> bool:
+        """Whether ``step`` is the first of a phase that follows another."""
+        return step > 1 and self.at(step) != self.at(step - 1)
 
 
 def parse_schedule(entries: Any, total_layers: int, lens: str, where: str) -> Schedule:

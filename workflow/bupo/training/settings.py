@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from bupo.errors import UserError
 from bupo.grading import RULES
 from bupo.policies.architectures import ARCHITECTURES
+from bupo.training.allocation import find_allocation
+from bupo.training.learning_rates import LearningRates, check_learning_rates, check_tied
+from bupo.training.refusals import refuse
 from bupo.training.schedule import Schedule, parse_schedule
 from bupo.validation import validated
 
@@ -36,6 +39,9 @@ class BupoSettings(BaseModel):
     schedule: list[dict[str, Any]]
     reward: RewardSettings
     single_process: bool
+    chunked_log_prob: bool
+    optimizer_at_switch: Literal["keep", "reset"]
+    learning_rates: LearningRates
 
 
 class _Root(BaseModel):
@@ -65,11 +71,14 @@ def check(config: dict[str, Any], where: str) -> Schedule:
         )
     schedule = parse_schedule(bupo.schedule, bupo.layers, bupo.lens, where)
     _check_steps(config, schedule, where)
-    _check_model(config, bupo.layers, where)
+    tied = _check_model(config, bupo.layers, where)
     _check_files(config, where)
     _check_machine(config, bupo.single_process, where)
-    if any(phase.layer is not None for phase in schedule.phases):
-        _check_internal(config, where)
+    if config["trainer"]["nnodes"] > 1:
+        find_allocation(config, where)
+    refuse(config, any(phase.layer is not None for phase in schedule.phases), where)
+    check_learning_rates(bupo.learning_rates, schedule, bupo.layers, where)
+    check_tied(bupo.learning_rates, tied, where)
     return schedule
 
 
@@ -92,7 +101,8 @@ def _check_steps(config: dict[str, Any], schedule: Schedule, where: str) -> None
         )
 
 
-def _check_model(config: dict[str, Any], layers: int, where: str) -> None:
+def _check_model(config: dict[str, Any], layers: int, where: str) -> bool:
+    """Whether embedding and unembedding are known to be one matrix."""
     path = Path(config["actor_rollout_ref"]["model"]["path"])
     file = path / "config.json"
     if path.is_dir() and not file.exists():
@@ -100,17 +110,19 @@ def _check_model(config: dict[str, Any], layers: int, where: str) -> None:
             f"{where}: actor_rollout_ref.model.path = {path} has no config.json; it should hold a model."
         )
     if not file.exists():
-        return  # a name on the Hugging Face hub: verl loads it
+        return False  # a name on the Hugging Face hub: verl loads it
     model = json.loads(file.read_text(encoding="utf-8"))
-    if model.get("num_hidden_layers") != layers:
+    decoder = model.get("text_config") or model  # of a model that sees images too
+    if decoder.get("num_hidden_layers") != layers:
         raise UserError(
-            f"{where}: bupo.layers = {layers}, but {path} has {model.get('num_hidden_layers')} layers."
+            f"{where}: bupo.layers = {layers}, but {path} has {decoder.get('num_hidden_layers')} layers."
         )
     if model.get("model_type") not in ARCHITECTURES:
         raise UserError(
             f"{where}: {path} is a {model.get('model_type')}; internal policies are known for "
             f"{', '.join(sorted(ARCHITECTURES))}."
         )
+    return bool(model.get("tie_word_embeddings"))
 
 
 def _check_files(config: dict[str, Any], where: str) -> None:
@@ -145,42 +157,3 @@ def _check_machine(config: dict[str, Any], single_process: bool, where: str) -> 
             f"{where}: actor_rollout_ref.rollout.top_p and top_k should be 1 and -1 on the CPU, which draws "
             "from the whole distribution."
         )
-
-
-def _check_internal(config: dict[str, Any], where: str) -> None:
-    """Refuse what would silently train another policy than the internal one."""
-    model, actor = config["actor_rollout_ref"]["model"], config["actor_rollout_ref"]["actor"]
-    correction = config["algorithm"].get("rollout_correction") or {}
-    refused = {
-        "actor_rollout_ref.model.use_fused_kernels": (
-            model.get("use_fused_kernels"),
-            "verl's fused kernels compute the full policy",
-        ),
-        "actor_rollout_ref.model.lora_rank": (
-            (model.get("lora_rank") or 0) > 0 or ((model.get("lora") or {}).get("rank") or 0) > 0,
-            "internal policies are not defined for adapters here",
-        ),
-        "actor_rollout_ref.actor.use_kl_loss": (
-            actor.get("use_kl_loss"),
-            "it would pull the internal policy towards the full reference policy",
-        ),
-        "algorithm.use_kl_in_reward": (
-            config["algorithm"].get("use_kl_in_reward"),
-            "it would compare the internal policy with the full reference policy",
-        ),
-        "algorithm.rollout_correction.bypass_mode": (
-            correction.get("bypass_mode"),
-            "old log-probs would be the full policy's",
-        ),
-        "algorithm.rollout_correction.rollout_is": (
-            correction.get("rollout_is"),
-            "its weights would compare the internal with the full policy",
-        ),
-        "algorithm.rollout_correction.rollout_rs": (
-            correction.get("rollout_rs"),
-            "it would reject samples by comparing the internal with the full policy",
-        ),
-    }
-    for key, (value, reason) in refused.items():
-        if value:
-            raise UserError(f"{where}: {key} should be off in a schedule with an internal policy: {reason}.")

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
+import ray
 import torch
 from tensordict import NonTensorData, NonTensorStack, TensorDict
 from transfer_queue import KVBatchMeta
@@ -29,7 +30,7 @@ def one_process() -> Iterator[None]:
     """Inside, verl's trainer uses the stand-ins; `bupo.training.patches` lists what they replace."""
     import transfer_queue
 
-    from bupo.training.patches import QUEUE_FUNCTIONS, TRAINER_CLASSES
+    from bupo.training.patches import QUEUE_FUNCTIONS, TRAINER_CLASSES, TRAINER_RAY
 
     queue = MemoryQueue()
     stand_ins: dict[str, Any] = {
@@ -48,6 +49,7 @@ def one_process() -> Iterator[None]:
     with ExitStack() as stack:
         for name in TRAINER_CLASSES:
             stack.enter_context(mock.patch.object(trainer_base, name, stand_ins[name]))
+        stack.enter_context(mock.patch.object(trainer_base, TRAINER_RAY, NoRay))
         for name in QUEUE_FUNCTIONS:
             stack.enter_context(mock.patch.object(transfer_queue, name, getattr(queue, name)))
         yield
@@ -160,6 +162,17 @@ class Done:
     def get(self) -> Any:
         """The result."""
         return self.result
+
+
+class NoRay:
+    """What verl's trainer uses of Ray; nothing is ever waited for."""
+
+    remote = staticmethod(ray.remote)
+
+    @staticmethod
+    def get(futures: list[Any]) -> list[Any]:
+        """The futures of a `Done`."""
+        return futures
 
 
 class NoRewardWorkers:

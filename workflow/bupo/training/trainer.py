@@ -1,5 +1,7 @@
 """verl's synchronous trainer with a schedule of phases."""
 
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -9,12 +11,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tensordict import NonTensorStack, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
+from verl.utils.debug import marked_timer
 
+from bupo.files import publish_folder
 from bupo.progress import Progress
 from bupo.training.checkpoints import Checkpoints
-from bupo.training.engine import EXPORT_FOLDER, FULL_POLICY, POLICY_KEY, policy_name
-from bupo.training.metrics import MetricsFile
-from bupo.training.schedule import Phase, parse_schedule
+from bupo.training.chunked import CHUNKED_KEY
+from bupo.training.engine import EXPORT_FOLDER, POLICY_KEY, policy_name
+from bupo.training.metrics import MetricsFile, read_metrics
+from bupo.training.retention import score
+from bupo.training.safe_loading import code_in
+from bupo.training.schedule import RESET, Phase, parse_schedule
+from bupo.training.snapshots import MODEL, Snapshots
+from bupo.training.stopping import Stopped, Stopping
 
 TRAINER_NAME = "bupo"
 
@@ -24,7 +33,8 @@ class ScheduledTrainer(PPOTrainerSync):
     """Trains the policy of the step's phase.
 
     Old log-probs, entropy and updates are those of that policy; rollouts and advantages are always the full
-    policy's, and so is the reference (paper, InterGRPO).
+    policy's (paper, InterGRPO), and so are a critic's values. A reference is read at the same layer as the
+    policy that is compared with it.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -35,20 +45,23 @@ class ScheduledTrainer(PPOTrainerSync):
         assert isinstance(bupo, dict)
         self.schedule = parse_schedule(bupo["schedule"], bupo["layers"], bupo["lens"], "config")
         self.out = Path(config.trainer.default_local_dir).parent
-        self.checkpoints = Checkpoints(Path(config.trainer.default_local_dir))
+        self.snapshots = Snapshots.of(config, self.out, "config")
         self.agent_loop_manager: Any = None
         self.console: TextIO | None = None  # where progress is shown; None is stderr
         self.logged: set[int] = set()  # steps that MLflow has already
+        self.checkpoints: Checkpoints
+        self.stopping: Stopping
+        self.step_began: float | None = None
 
     def _init_resource_pool_mgr(self) -> None:
         import ray
 
-        from bupo.training.worker import InternalPolicyWorker
+        from bupo.training.worker import OURS
 
         super()._init_resource_pool_mgr()
         for role, worker in self.role_worker_mapping.items():
-            if worker.__ray_metadata__.modified_class.__name__ == "ActorRolloutRefWorker":  # type: ignore[attr-defined]
-                self.role_worker_mapping[role] = ray.remote(InternalPolicyWorker)
+            name = worker.__ray_metadata__.modified_class.__name__  # type: ignore[attr-defined]
+            self.role_worker_mapping[role] = ray.remote(OURS[name])
 
     # ------------------------------------------------------------------ the policy of each pass
 
@@ -57,18 +70,21 @@ class ScheduledTrainer(PPOTrainerSync):
         """The phase of the step that is running."""
         return self.schedule.at(self.global_steps)
 
-    def _name_policy(self, batch: KVBatchMeta, phase: Phase | None) -> None:
-        batch.extra_info[POLICY_KEY] = policy_name(phase.layer, phase.lens) if phase else FULL_POLICY
+    def _name_policy(self, batch: KVBatchMeta, phase: Phase) -> None:
+        batch.extra_info[POLICY_KEY] = policy_name(phase.layer, phase.lens)
+        batch.extra_info[CHUNKED_KEY] = self.config.bupo.chunked_log_prob
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._name_policy(batch, self.phase)
         return super()._compute_old_log_prob(batch, metrics)
 
     def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        self._name_policy(batch, None)
+        self._name_policy(batch, self.phase)
         return super()._compute_ref_log_prob(batch, metrics)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        if self.config.bupo.optimizer_at_switch == RESET and self.schedule.switches_at(self.global_steps):
+            self.actor_rollout_wg.reset_optimizer()
         self._name_policy(batch, self.phase)
         return super()._update_actor(batch, metrics)
 
@@ -106,9 +122,10 @@ class ScheduledTrainer(PPOTrainerSync):
         )
 
     def _after_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
-        self.checkpoints.commit(step)
+        self._commit(step)
         note = f"{self.schedule.at(step).name}, reward {metrics.get('critic/score/mean', float('nan')):.3f}"
         self.progress.update(step, note)
+        self._stop_after(step)
 
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
@@ -136,19 +153,57 @@ class ScheduledTrainer(PPOTrainerSync):
         # into staging: `_after_metrics` makes it valid once the step's metrics are written
         root = self.config.trainer.default_local_dir
         self.config.trainer.default_local_dir = str(self.checkpoints.staging)
+        self.save_began = time.monotonic()
         try:
             super()._save_checkpoint()
         finally:
             self.config.trainer.default_local_dir = root
 
+    def _commit(self, step: int) -> None:
+        if not self.checkpoints.staged(step):
+            return
+        if code := code_in(self.checkpoints.staging):
+            raise RuntimeError(f"verl saved a checkpoint that it may not load again: {code}")
+        lines = read_metrics(self.out / "metrics.jsonl")
+        self.checkpoints.commit(step, score(lines, validated=self.config.trainer.test_freq > 0))
+        self.stopping.saved(time.monotonic() - self.save_began)
+
+    def on_step_begin(self) -> None:
+        """Stop before a step where one should not begin and there is nothing to save."""
+        super().on_step_begin()
+        self.step_began = self.step_began or time.monotonic()
+        self._stop_after(self.global_steps - 1)
+
+    def _stop_after(self, step: int) -> None:
+        if step == self.checkpoints.last and step < self.total_training_steps and self.stopping.reason:
+            raise Stopped(f"after step {step} of {self.total_training_steps}, {self.stopping.reason}")
+
+    def on_step_end(self) -> None:
+        """Write what belongs to the step, while the rollout's memory is still free.
+
+        That is its snapshot, if it has one, and a checkpoint if the run should stop here.
+        """
+        assert self.step_began is not None
+        now = time.monotonic()
+        self.stopping.took(now - self.step_began)
+        self.step_began = now  # what lies between two steps belongs to a step too
+        if self.stopping.reason and not self.checkpoints.staged(self.global_steps):
+            with marked_timer("save_checkpoint", self.timing_raw):
+                self._save_checkpoint()
+        if self.global_steps in self.snapshots.steps:
+            with marked_timer("save_snapshot", self.timing_raw):
+                self._export(self.out / self.snapshots.folders[self.global_steps])
+        super().on_step_end()
+
     def export(self) -> None:
         """Write the trained model to ``model/`` in Hugging Face's format."""
-        import shutil
+        shutil.rmtree(self.out / MODEL, ignore_errors=True)
+        self._export(self.out / MODEL)
 
-        partial, target = self.out / EXPORT_FOLDER, self.out / "model"
+    def _export(self, folder: Path) -> None:
+        partial = folder.parent / EXPORT_FOLDER
         self.actor_rollout_wg.save_checkpoint(str(partial), None, self.global_steps)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.replace(target)
+        publish_folder(partial, folder)
 
 
 def _reward_details(data: TensorDict) -> dict[str, float]:

@@ -1,0 +1,96 @@
+"""When a training stops before its last step."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bupo.training import stopping
+from bupo.training.stopping import MARGIN_S, Stopping, find_deadline
+
+
+def noted(stop):
+    """Wait for the thread that takes the signals; a second is a thousand times what it needs."""
+    for _ in range(1000):
+        if stop.reason is not None:
+            return stop.reason
+        time.sleep(0.001)
+    return None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(stopping.time, "time", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("limit", "slurm", "deadline"),
+    [(None, None, None), (50, None, 150), (None, "130", 130), (50, "130", 130), (20, "130", 120)],
+)
+def test_the_first_end_counts(monkeypatch, limit, slurm, deadline):
+    monkeypatch.delenv(stopping.END_TIME, raising=False)
+    if slurm:
+        monkeypatch.setenv(stopping.END_TIME, slurm)
+    assert find_deadline(limit, started=100) == deadline
+
+
+def test_without_a_deadline_a_run_goes_on(clock):
+    assert Stopping().reason is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "save", "needed"),
+    [
+        ([], None, 0),
+        ([10], None, 30),  # a save that was not seen yet counts as a step
+        ([10], 1, 12),
+        ([10, 30, 20], 2, 34),
+        ([99, 1, 1, 1, 1, 1], 0.5, 2),  # the longest of the last five
+    ],
+)
+def test_another_step_has_to_fit_with_two_saves_and_a_margin(clock, steps, save, needed):
+    stop = Stopping(deadline=2000)
+    for step in steps:
+        stop.took(step)
+    if save is not None:
+        stop.saved(save)
+    clock[0] = 2000 - MARGIN_S - needed
+    assert stop.reason is None
+    clock[0] += 0.1
+    assert stop.reason.endswith(f"another step may need {round(needed + MARGIN_S)} s")
+
+
+@pytest.mark.parametrize("number", sorted(stopping.SIGNALS))
+def test_a_signal_is_noted_and_told(number, capsys):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with Stopping() as stop:
+        assert stop.reason is None
+        os.kill(os.getpid(), number)
+        assert noted(stop) == signal.Signals(number).name
+    assert f"{stop.reason}: stopping when the step is done" in capsys.readouterr().err
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_sigint_again_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), Stopping() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert noted(stop) == "SIGINT"
+        os.kill(os.getpid(), signal.SIGTERM)  # the same wish by another hand is no reason to hurry
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            time.sleep(0.001)
+
+
+def test_what_is_started_meanwhile_does_not_end_by_the_signal():
+    with Stopping():
+        child = subprocess.Popen([sys.executable, "-c", "print(input())"], stdin=-1, stdout=-1, text=True)
+        for number in stopping.SIGNALS:
+            child.send_signal(number)
+        assert child.communicate("alive\n")[0] == "alive\n"
+    assert child.returncode == 0

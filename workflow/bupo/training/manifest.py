@@ -1,0 +1,96 @@
+"""``done.json``: what a finished run consists of.
+
+How often a run is kept (``bupo.snapshot_every``, ``bupo.checkpoints``), how long it may take
+(``bupo.time_limit_s``) and how its nodes are reached (``bupo.cluster``) are no part of its identity, since
+they change nothing in it.
+Where the kept snapshots are those that are asked for, or more, nothing is trained; where one is missing it
+cannot be made afterwards, and the run is trained again.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bupo.files import read_json, sha256_file, sha256_text, write_json
+from bupo.training.snapshots import Snapshots
+
+DONE = "done.json"
+NO_IDENTITY = ("snapshot_every", "checkpoints", "time_limit_s", "cluster")
+"""Keys of ``bupo`` that change nothing in what is trained."""
+MANIFEST = ".manifest.json"
+"""What ``done.json`` was when the training ended, with every snapshot. A workflow removes its outputs before
+it runs a job again, for instance when the job was killed after it was done, and a training that is whole
+should not be paid for twice."""
+
+
+def config_sha256(config: dict[str, Any]) -> str:
+    """A run's identity: hash of its configuration's values, whatever their order and comments in the file."""
+    bupo = {key: value for key, value in config["bupo"].items() if key not in NO_IDENTITY}
+    return sha256_text(json.dumps({**config, "bupo": bupo}, sort_keys=True, allow_nan=False))
+
+
+def write_manifest(out: Path, identity: str, snapshots: Snapshots, account: dict[str, Any]) -> None:
+    """Write down that the run is done: the hash of each of its files, and where its snapshots are.
+
+    Args:
+        out: the run's folder.
+        identity: hash of the run's configuration.
+        snapshots: those that it has.
+        account: what else is told of the run.
+    """
+    folders = [out / folder for folder in snapshots.folders.values()]
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    manifest = {
+        "config_sha256": identity,
+        **account,
+        "files": {str(path.relative_to(out)): sha256_file(path) for path in [out / "metrics.jsonl", *files]},
+        "snapshots": {str(step): folder for step, folder in snapshots.folders.items()},
+    }
+    for name in (MANIFEST, DONE):
+        write_json(out / name, manifest)
+
+
+def remove_manifest(out: Path) -> None:
+    """The run is not done any more."""
+    for name in (DONE, MANIFEST):
+        (out / name).unlink(missing_ok=True)
+
+
+def not_kept(out: Path, identity: str, snapshots: Snapshots) -> list[int]:
+    """Steps of a finished run that are asked for and were not kept; empty for a run that is not finished."""
+    manifest = _read(out, identity)
+    kept = manifest.get("snapshots", {})
+    return [step for step in snapshots.steps if manifest and str(step) not in kept]
+
+
+def is_done(out: Path, identity: str, snapshots: Snapshots) -> bool:
+    """Whether this configuration is trained, with the snapshots that are asked for and all files whole.
+
+    If so, ``done.json`` lists these snapshots; it is written only where it does not.
+    """
+    manifest = _read(out, identity)
+    if not manifest or not_kept(out, identity, snapshots):
+        return False
+    done = _with_snapshots(manifest, snapshots)
+    for file, sha in done["files"].items():
+        if not (out / file).is_file() or sha256_file(out / file) != sha:
+            return False
+    if not (out / DONE).exists() or read_json(out / DONE) != done:
+        write_json(out / DONE, done)
+    return True
+
+
+def _read(out: Path, identity: str) -> dict[str, Any]:
+    """What is written down of this configuration; empty where nothing is."""
+    path = next((out / name for name in (MANIFEST, DONE) if (out / name).exists()), None)
+    manifest = read_json(path) if path else {}
+    return manifest if manifest.get("config_sha256") == identity else {}
+
+
+def _with_snapshots(manifest: dict[str, Any], snapshots: Snapshots) -> dict[str, Any]:
+    kept = ("metrics.jsonl", *(f"{folder}/" for folder in snapshots.folders.values()))
+    return {
+        **manifest,
+        "files": {file: sha for file, sha in manifest["files"].items() if file.startswith(kept)},
+        "snapshots": {str(step): folder for step, folder in snapshots.folders.items()},
+    }
