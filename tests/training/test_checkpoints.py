@@ -6,10 +6,12 @@ import shutil
 import pytest
 from saved_checkpoint import contents, stage
 
+from bupo.errors import UserError
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
 from bupo.training.integrity import MANIFEST, Damaged, Score, read_manifest, seal, verify
+from bupo.training.manifest import config_sha256
 from bupo.training.retention import score
-from bupo.training.run import _start
+from bupo.training.run import _start, run
 from bupo.training.snapshots import Snapshots
 
 FILES = [*contents(1), MANIFEST]
@@ -240,6 +242,28 @@ def test_a_run_goes_back_to_where_its_metrics_can_be_read(checkpoints, tmp_path,
     whole = metrics.read_bytes().startswith(b"{")
     assert _start(checkpoints, metrics, Snapshots(tmp_path, None, 9)) == int(whole)
     assert metrics.read_text() == '{"step": 1}\n' * whole
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"checkpoints": {"keep_last": 0}}, r"bupo\.checkpoints\.keep_last = 0: input should be greater"),
+        ({"checkpoints": {"keep": 1}}, r"keep is not a known key; known here are: keep_last, keep_best"),
+        ({"time_limit_s": -5}, r"bupo\.time_limit_s = -5: input should be greater than 0"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path, values, said):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"bupo": values, "trainer": {}}))
+    with pytest.raises(UserError, match=said):
+        run(config, tmp_path / "run")
+
+
+def test_what_is_kept_and_for_how_long_is_no_part_of_a_runs_identity():
+    one, other = ({"bupo": {"seed": 1, "time_limit_s": limit}} for limit in (None, 60))
+    assert config_sha256(one) == config_sha256(other)
+    assert config_sha256(one) == config_sha256({"bupo": {"seed": 1, "checkpoints": {"keep_last": 9}}})
+    assert config_sha256(one) != config_sha256({"bupo": {"seed": 2}})
 
 
 def test_a_folder_that_holds_nothing_is_whole_too(tmp_path):

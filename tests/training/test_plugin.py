@@ -33,7 +33,7 @@ def test_the_cpu_platform_is_there_for_those_who_choose_it(chosen, platform):
     environment = {key: value for key, value in os.environ.items() if key != "VERL_PLATFORM"}
     if chosen:
         environment["VERL_PLATFORM"] = chosen
-    assert platform_of(environment) == f"{platform} ['platform_cpu', 'plugin']"
+    assert platform_of(environment) == f"{platform} ['platform_cpu', 'plugin', 'safe_loading']"
 
 
 def test_a_missing_plugin_is_told(monkeypatch):

@@ -1,24 +1,15 @@
 """When a training stops before its last step."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from bupo.training import stopping
 from bupo.training.stopping import MARGIN_S, Stopping, find_deadline
-
-
-def noted(stop):
-    """Wait for the thread that takes the signals; a second is a thousand times what it needs."""
-    for _ in range(1000):
-        if stop.reason is not None:
-            return stop.reason
-        time.sleep(0.001)
-    return None
 
 
 @pytest.fixture
@@ -65,26 +56,56 @@ def test_another_step_has_to_fit_with_two_saves_and_a_margin(clock, steps, save,
     assert stop.reason.endswith(f"another step may need {round(needed + MARGIN_S)} s")
 
 
-@pytest.mark.parametrize("number", sorted(stopping.SIGNALS))
-def test_a_signal_is_noted_and_told(number, capsys):
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+PROGRAM = """
+import signal, sys, time
+from bupo.training.stopping import Stopping
+
+before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+try:
     with Stopping() as stop:
         assert stop.reason is None
-        os.kill(os.getpid(), number)
-        assert noted(stop) == signal.Signals(number).name
-    assert f"{stop.reason}: stopping when the step is done" in capsys.readouterr().err
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+        print("begins", flush=True)
+        sys.stdin.readline()
+        print(stop.reason, flush=True)
+        sys.stdin.readline()
+except KeyboardInterrupt:
+    print("at once")
+assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+"""
+"""A process of its own, as a training is: here other threads may take the signals."""
+
+
+@contextmanager
+def process():
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) as running:
+        assert running.stdout.readline() == "begins\n"
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("number", sorted(stopping.SIGNALS))
+def test_a_signal_is_told_and_noted_and_ends_nothing(number):
+    name = signal.Signals(number).name
+    with process() as running:
+        running.send_signal(number)
+        assert f"{name}: stopping when the step is done" in running.stderr.readline()
+        said, _ = running.communicate("\n\n")
+        assert (said, running.returncode) == (f"{name}\n", 0)
 
 
 def test_sigint_again_does_not_wait():
-    with pytest.raises(KeyboardInterrupt), Stopping() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert noted(stop) == "SIGINT"
-        os.kill(os.getpid(), signal.SIGTERM)  # the same wish by another hand is no reason to hurry
-        time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-        for _ in range(1000):
-            time.sleep(0.001)
+    with process() as running:
+        running.send_signal(signal.SIGINT)
+        assert "once more ends it at once" in running.stderr.readline()
+        running.send_signal(signal.SIGTERM)  # the same wish by another hand is no reason to hurry
+        assert running.stderr.readline() == "SIGTERM: stopping when the step is done\n"
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        said, _ = running.communicate("\n\n")
+        assert (said.splitlines()[-1], running.returncode) == ("at once", 0)
 
 
 def test_what_is_started_meanwhile_does_not_end_by_the_signal():

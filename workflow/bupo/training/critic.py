@@ -17,7 +17,7 @@ class ValueEngine(FSDPEngineWithValueHead):
 
     def _build_module(self) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.engine_config.seed)
+            torch.default_generator.manual_seed(self.engine_config.seed)
             return super()._build_module()
 
 

@@ -20,10 +20,9 @@ ENVIRONMENT = {
 def allow() -> None:
     """Let torch load what verl saves beside tensors: NumPy's random state, which is an array.
 
-    torch itself allows the sharded tensors of FSDP2.
+    torch itself allows the sharded tensors of FSDP2 where they are imported.
     """
     import numpy as np
-    import torch.distributed.tensor  # noqa: F401  (allows DTensor)
     from torch.serialization import add_safe_globals
 
     array = np.zeros(1, np.uint32)
@@ -34,6 +33,7 @@ def allow() -> None:
 
 def code_in(checkpoint: Path) -> dict[Path, list[str]]:
     """What could run in the files of a checkpoint that torch would load, by file; none is loaded."""
+    import torch.distributed.tensor  # noqa: F401  (sharded tensors are allowed)
     from torch.serialization import get_unsafe_globals_in_checkpoint
 
     allow()
