@@ -107,7 +107,8 @@ def _train(
         values = _with_paths(config, out.resolve())
         if tracked:
             attach(tracked, values)
-        logged = logged_steps(tracked) if tracked and first else set()
+        # also where it starts anew: one killed before its first checkpoint has logged steps too
+        logged = logged_steps(tracked) if tracked else set()
         train(values, out.resolve(), where, logged, checkpoints, stopping)
         if tracked:
             complete(tracked, out / "metrics.jsonl")
