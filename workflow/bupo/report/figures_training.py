@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bupo.figures.panel import Panel, finish
-from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure, whole_numbers
+from bupo.figures.style import INK, MUTED, WIDE, Look, legend_below, new_figure, whole_numbers
 from bupo.report.compare import Cell
 from bupo.report.records import BASE, Run
+
+CROWDED, TALL = 6, 4.4
+"""With more cells than this a figure takes the page's width, and this height in inches."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def training_curve(
     cells: Sequence[Cell], styles: Mapping[str, Look], model: str, curve: Curve
 ) -> Panel | None:
     """One metric over the trainer steps, a line for each run."""
-    figure, axes = new_figure()
+    crowded = sum(cell.model == model and cell.name != BASE for cell in cells) > CROWDED
+    figure, axes = new_figure(TALL, WIDE) if crowded else new_figure()
     shown = False
     longest = 1
     for cell in cells:
@@ -85,11 +89,13 @@ def training_curve(
         return None
     # On the curve of the internal policy the switch is where its line ends.
     ends = sorted({end for cell in cells if cell.model == model for run in cell.runs for end in run.switches})
-    for end in [] if curve.name == "entropy-internal" else ends:
+    marked = [] if curve.name == "entropy-internal" else ends
+    for end in marked:
         axes.axvline(end + 0.5, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    if marked:
         axes.annotate(
-            f"policy switch after step {end}",
-            (end + 0.5, 1.0),
+            f"policy switch after step {' and '.join(map(str, marked))}",
+            (marked[0] + 0.5, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(4, -2),
             textcoords="offset points",
@@ -104,6 +110,6 @@ def training_curve(
     axes.set_xlabel("trainer step")
     axes.set_ylabel(curve.unit)
     axes.set_title(f"{curve.title}: {model}")
-    legend_below(figure, axes)
+    legend_below(figure, axes, columns=3 if crowded else 2)
     alt = f"{curve.title} of every training run of {model} over its steps."
     return finish(figure, f"training-{curve.name}-{model}", alt)
