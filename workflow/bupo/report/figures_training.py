@@ -95,7 +95,7 @@ def training_curve(
     if marked:
         axes.annotate(
             f"policy switch after step {' and '.join(map(str, marked))}",
-            (marked[0] + 0.5, 1.0),
+            (marked[-1] + 0.5, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(4, -2),
             textcoords="offset points",
