@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from shapes import QWEN3_4B
 
 
 class NotRunError(Exception):
@@ -42,17 +43,6 @@ class Setting:
     ways: tuple[str, ...] = field(default=("chunked", "logits", "full depth", "authors"))
 
 
-QWEN3_4B = {
-    "vocab_size": 151_936,
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 40_960,
-}
 GPU = Setting(
     device="cuda",
     attention="flash_attention_2",

@@ -20,21 +20,11 @@ from typing import Any
 
 import entropy_common as common
 import torch
+from shapes import QWEN3_4B
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from bupo.policies import PARTS, InternalPolicies
 
-QWEN3_4B = {
-    "vocab_size": 151_936,
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 40_960,
-}
 AUTHORS_TOKENS = 512
 FLOOR_ROWS = 2**14  # of states in one product, with 2**14 of the vocabulary
 

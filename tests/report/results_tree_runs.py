@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bupo.files import sha256_file, write_json
+from bupo.files import write_json
+from bupo.identity import config_sha256
 
 BENCHMARKS = {"arithmetic_easy": 1.2, "arithmetic_hard": -0.4}
 MODELS = ("tiny_qwen3", "tiny_llama")
@@ -122,7 +123,7 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
     write_json(
         target / "done.json",
         {
-            "config_sha256": sha256_file(target / "config.yaml"),
+            "config_sha256": config_sha256(config),
             "steps": 15,
             "wall_s": 160.0 + 7 * number,
             "files": {},

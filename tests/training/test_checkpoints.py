@@ -7,9 +7,9 @@ import pytest
 from saved_checkpoint import contents, stage
 
 from bupo.errors import UserError
+from bupo.identity import config_sha256
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
 from bupo.training.integrity import MANIFEST, Damaged, Score, read_manifest, seal, verify
-from bupo.training.manifest import config_sha256
 from bupo.training.retention import score
 from bupo.training.run import _start, run
 from bupo.training.snapshots import Snapshots

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bupo.errors import UserError
+from bupo.identity import config_sha256
 from bupo.training import network
 from bupo.training.allocation import SRUN, find_allocation
-from bupo.training.manifest import config_sha256
 from bupo.training.network import BLOCK, FIXED, claimed_ports, interface_of, own_address
 from bupo.training.node_orders import Orders, told
 from bupo.training.ray_node import node_environment, ray_start

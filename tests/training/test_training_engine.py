@@ -4,44 +4,12 @@ from functools import partial
 
 import pytest
 import torch
+from engine_cases import make_engine
 from tiny_model import save_model
 
 LENGTHS = [7, 12, 9, 15]
 PROMPT = 3
 LAYERS = 4
-
-
-def make_engine(folder, checkpointing=False):
-    import verl  # noqa: F401 - its entry point makes the CPU platform known
-    from verl.trainer.config import CheckpointConfig
-    from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
-    from verl.workers.engine import EngineRegistry
-
-    from bupo.training import patches
-    from bupo.training.engine import InternalPolicyCpuEngine
-
-    patches.apply()
-    engine = EngineRegistry.new(
-        "language_model",
-        "fsdp2",
-        model_config=HFModelConfig(
-            path=str(folder),
-            use_remove_padding=False,
-            enable_gradient_checkpointing=checkpointing,
-            override_config={"attn_implementation": "sdpa"},
-        ),
-        engine_config=FSDPEngineConfig(
-            strategy="fsdp2",
-            use_torch_compile=False,
-            mixed_precision={"param_dtype": "fp32", "reduce_dtype": "fp32"},
-            fsdp_size=-1,
-        ),
-        optimizer_config=FSDPOptimizerConfig(lr=1e-2, weight_decay=0.1, total_training_steps=10),
-        checkpoint_config=CheckpointConfig(),
-    )
-    assert isinstance(engine, InternalPolicyCpuEngine)
-    engine.initialize()
-    return engine
 
 
 def batch(policy, temperature=1.0):

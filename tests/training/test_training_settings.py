@@ -7,7 +7,7 @@ import pytest
 
 from bupo.errors import UserError
 from bupo.experiment.compose import compose_cell
-from bupo.training.manifest import config_sha256
+from bupo.identity import config_sha256
 from bupo.training.settings import check
 
 

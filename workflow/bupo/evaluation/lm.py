@@ -71,8 +71,8 @@ class SamplingLM(LM):
 
     def loglikelihood(self, requests: list[Any]) -> Any:
         """Not of use for sampling tasks."""
-        raise NotImplementedError("this model only generates")
+        raise UserError("a task of likelihoods was asked for; this model only generates (generate_until)")
 
     def loglikelihood_rolling(self, requests: list[Any]) -> Any:
         """Not of use for sampling tasks."""
-        raise NotImplementedError("this model only generates")
+        raise UserError("a task of likelihoods was asked for; this model only generates (generate_until)")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,8 @@ def sample_and_grade(
     task.set_config("generation_kwargs", generation_arguments(settings))
     name = benchmark_name(benchmark)
     shard = Shard(out, sampling_identity(model, benchmark, settings))
-    backend: type[Sampler] = {"hf": HuggingFaceSampler, "vllm": VLLMSampler}[settings.backend]
-    sampler = backend(model.path, model.revision, settings, shard.scratch)
+    backends: dict[str, Callable[..., Sampler]] = {"hf": HuggingFaceSampler, "vllm": VLLMSampler}
+    sampler = backends[settings.backend](model.path, model.revision, settings, shard.scratch)
     lm = SamplingLM(sampler, shard, settings, f"evaluation {model.run} {name}")
     results = lm_eval_evaluate(lm, loaded, bootstrap_iters=0, apply_chat_template=True, log_samples=True)
     assert results is not None

@@ -6,6 +6,7 @@ more samples only add to those drawn before, and an evaluation that goes on afte
 have drawn.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +48,7 @@ class Sample:
     key: str
 
 
-class Sampler:
+class Sampler(ABC):
     """What responses are drawn with: a model, loaded when something is drawn.
 
     Args:
@@ -93,10 +94,11 @@ class Sampler:
         for part in self._complete(requests, progress):
             yield [self._finish(wanted[place], keys[place], completion) for place, completion in part]
 
+    @abstractmethod
     def _complete(
         self, requests: Sequence[Request], progress: Callable[[int], None]
     ) -> Iterator[list[tuple[int, Completion]]]:
-        raise NotImplementedError
+        """Draw the requests; each completion comes with the place of its request."""
 
     def _finish(self, wanted: Wanted, key: int, completion: Completion) -> Sample:
         tokens, reason = completion.token_ids, completion.finish_reason

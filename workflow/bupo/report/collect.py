@@ -11,6 +11,7 @@ import pandas as pd
 from bupo.errors import UserError
 from bupo.figures.study import Study
 from bupo.files import read_json, read_yaml, sha256_file
+from bupo.identity import config_sha256
 from bupo.report.records import (
     ALL,
     BASE,
@@ -107,7 +108,7 @@ class _Reader:
             learning_rate=_learning_rate(config),
             metrics=read_metrics(metrics) if metrics else {},
             wall_s=done.get("wall_s"),
-            config_sha256=sha256_file(config_file) if config_file else None,
+            config_sha256=config_sha256(config) if ours else None,
             evaluated=self.evaluations(name, experiment),
         )
 

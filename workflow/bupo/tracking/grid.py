@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bupo.errors import UserError
-from bupo.files import read_json, read_yaml, sha256_file, write_json
+from bupo.files import read_json, read_yaml, write_json
+from bupo.identity import config_sha256
 from bupo.tracking.runs import (
     base_parameters,
     cell_parameters,
@@ -146,4 +147,5 @@ def attach(tracking_file: Path, run: str, config: Path) -> dict[str, str]:
 def _configured(parameters: dict[str, str], config: Path | None) -> tuple[dict[str, str], str | None]:
     if config is None:
         return parameters, None
-    return with_config(parameters, read_yaml(config)), sha256_file(config)
+    values = read_yaml(config)
+    return with_config(parameters, values), config_sha256(values)

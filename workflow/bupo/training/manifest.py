@@ -1,32 +1,20 @@
 """``done.json``: what a finished run consists of.
 
-How often a run is kept (``bupo.snapshot_every``, ``bupo.checkpoints``), how long it may take
-(``bupo.time_limit_s``) and how its nodes are reached (``bupo.cluster``) are no part of its identity, since
-they change nothing in it.
 Where the kept snapshots are those that are asked for, or more, nothing is trained; where one is missing it
 cannot be made afterwards, and the run is trained again.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from bupo.files import read_json, sha256_file, sha256_text, write_json
+from bupo.files import read_json, sha256_file, write_json
 from bupo.training.snapshots import Snapshots
 
 DONE = "done.json"
-NO_IDENTITY = ("snapshot_every", "checkpoints", "time_limit_s", "cluster")
-"""Keys of ``bupo`` that change nothing in what is trained."""
 MANIFEST = ".manifest.json"
 """What ``done.json`` was when the training ended, with every snapshot. A workflow removes its outputs before
 it runs a job again, for instance when the job was killed after it was done, and a training that is whole
 should not be paid for twice."""
-
-
-def config_sha256(config: dict[str, Any]) -> str:
-    """A run's identity: hash of its configuration's values, whatever their order and comments in the file."""
-    bupo = {key: value for key, value in config["bupo"].items() if key not in NO_IDENTITY}
-    return sha256_text(json.dumps({**config, "bupo": bupo}, sort_keys=True, allow_nan=False))
 
 
 def write_manifest(out: Path, identity: str, snapshots: Snapshots, account: dict[str, Any]) -> None:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from bupo.errors import UserError
 from bupo.files import exclusive
+from bupo.identity import config_sha256
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
-from bupo.training.manifest import config_sha256, is_done, not_kept, remove_manifest, write_manifest
+from bupo.training.manifest import is_done, not_kept, remove_manifest, write_manifest
 from bupo.training.metrics import keep_until, read_metrics
 from bupo.training.safe_loading import refuse_code
 from bupo.training.snapshots import Snapshots
