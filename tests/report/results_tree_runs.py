@@ -21,6 +21,12 @@ MODELS = ("tiny_qwen3", "tiny_llama")
 LAYERS = 6
 
 
+COLLAPSE = {
+    **{"step": 12, "bound": "max_truncated", "limit": 0.9, "metric": "bupo/truncated"},
+    "values": [0.9123, 0.95, 1.0],
+}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What the tree shows.
@@ -31,6 +37,7 @@ class Scenario:
         snapshots: steps between the snapshots of a run; None: no sweep over them.
         lenses: of the entropy analysis.
         problems, samples: size of each benchmark.
+        collapsed: the cell whose training ended by its guard.
     """
 
     skill: dict[str, float] = field(
@@ -42,6 +49,7 @@ class Scenario:
     problems: int = 100
     samples: int = 8
     seeds: tuple[int, ...] = (1,)
+    collapsed: str | None = None
     description: str = (
         "Arithmetic word problems, a six-layer Qwen3 made here and warmed up on worked solutions: "
         "the whole pipeline on two cores."
@@ -126,6 +134,7 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
             "config_sha256": config_sha256(config),
             "steps": 15,
             "wall_s": 160.0 + 7 * number,
+            **({"status": "collapsed", "collapse": COLLAPSE} if cell["cell"] == scenario.collapsed else {}),
             "files": {},
         },
     )

@@ -142,6 +142,24 @@ def test_a_smoke_run_is_told_as_what_it_is(floor):
     assert "Over the training of" not in text and "not complete" not in text, "no sweep was asked for"
 
 
+def test_a_collapsed_run_is_told_beside_its_scores_and_curves(tmp_path):
+    experiment = make_tree(tmp_path, Scenario(collapsed="bupo-k2-s4", problems=10))
+    folder = experiment.parent
+    write_report(experiment, folder / "report", folder / "summary.json")
+    text = squeezed(Page((folder / "report/index.html").read_text()).text)
+    assert "seed 1 collapsed at step 12" in text
+    assert "bupo-k2-s4/seed1 collapsed at step 12 of 15" in text
+    assert "bupo/truncated was 0.912, 0.95, 1.0 in its last steps, where max_truncated is 0.9" in text
+    cells = {
+        cell["cell"]: cell["collapsed"] for cell in json.loads((folder / "summary.json").read_text())["cells"]
+    }
+    assert {name for name, seeds in cells.items() if seeds} == {"bupo-k2-s4"}
+    assert cells["bupo-k2-s4"]["1"]["step"] == 12
+    cost = (folder / "report/tables/cost.csv").read_text().splitlines()
+    assert cost[0].endswith("collapsed_at_step")
+    assert sorted(line.rsplit(",", 1)[1] for line in cost[1:]) == ["", "", "12"]
+
+
 def test_text_from_outside_is_escaped(html):
     assert "shells &amp; finds" in html and "&lt;more&gt;" in html and "<more>" not in html
 

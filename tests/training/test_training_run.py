@@ -131,10 +131,14 @@ def test_metrics_say_which_policy_they_are_of(bupo):
     lines = metrics(bupo[1])
     assert [line["bupo/phase"] for line in lines] == [1, 1, 2, 2]
     assert [line["bupo/layer"] for line in lines] == [2, 2, 4, 4]
-    assert ["bupo/entropy_internal" in line for line in lines] == [True, True, False, False]
-    assert ["bupo/kl_full_to_internal" in line for line in lines] == [True, True, False, False]
-    assert all("bupo/entropy_full" in line and "actor/entropy" not in line for line in lines)
-    assert all({"reward/truncated", "reward/no_box", "critic/score/mean"} <= set(line) for line in lines)
+    both = {"bupo/entropy_internal", "bupo/entropy_full", "bupo/kl_full_to_internal"}
+    assert all(both <= set(line) for line in lines)
+    assert ["bupo/observed_responses" in line for line in lines] == [False, False, True, True]
+    assert all("actor/entropy" not in line for line in lines)
+    assert all(
+        {"bupo/truncated", "bupo/repetition", "bupo/perplexity_full", "reward/no_box"} <= set(line)
+        for line in lines
+    )
 
 
 def test_a_second_call_does_nothing(bupo):

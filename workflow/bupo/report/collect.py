@@ -108,6 +108,7 @@ class _Reader:
             learning_rate=_learning_rate(config),
             metrics=read_metrics(metrics) if metrics else {},
             wall_s=done.get("wall_s"),
+            collapse=done.get("collapse"),
             config_sha256=config_sha256(config) if ours else None,
             evaluated=self.evaluations(name, experiment),
         )

@@ -18,12 +18,14 @@ class Curve:
 
     Attributes:
         keys: names of the metric in metrics.jsonl; the first one that a run has is shown.
+        internal: whether it is of an internal policy, so that only runs that train one have it.
     """
 
     name: str
     title: str
     unit: str
     keys: tuple[str, ...]
+    internal: bool = False
 
 
 CURVES = (
@@ -32,12 +34,22 @@ CURVES = (
     Curve("entropy", "Entropy of the full policy", "nats per token", ("bupo/entropy_full", "actor/entropy")),
     Curve(
         "entropy-internal",
-        "Entropy of the internal policy, phase 1",
+        "Entropy of the internal policy",
         "nats per token",
         ("bupo/entropy_internal",),
+        internal=True,
+    ),
+    Curve(
+        "kl-internal",
+        "KL from the full to the internal policy",
+        "nats per token",
+        ("bupo/kl_full_to_internal",),
+        internal=True,
     ),
     Curve("gradient", "Gradient norm", "before clipping", ("actor/grad_norm",)),
     Curve("no-box", "Rollouts without a box", "share of the rollouts", ("reward/no_box",)),
+    Curve("truncated", "Rollouts cut off", "share of the rollouts", ("bupo/truncated", "reward/truncated")),
+    Curve("repetition", "Repetition", "share of repeated 8-grams of tokens", ("bupo/repetition",)),
 )
 
 
@@ -51,7 +63,7 @@ def not_recorded(cells: Sequence[Cell], curve: Curve) -> list[str]:
     return [
         run.name
         for cell in cells
-        if cell.name != BASE and (curve.name != "entropy-internal" or cell.first.bottom_up)
+        if cell.name != BASE and (cell.first.bottom_up or not curve.internal)
         for run in cell.runs
         if not series(run, curve)
     ]
@@ -87,15 +99,13 @@ def training_curve(
             )
     if not shown:
         return None
-    # On the curve of the internal policy the switch is where its line ends.
     ends = sorted({end for cell in cells if cell.model == model for run in cell.runs for end in run.switches})
-    marked = [] if curve.name == "entropy-internal" else ends
-    for end in marked:
+    for end in ends:
         axes.axvline(end + 0.5, color=INK, linewidth=1, linestyle=(0, (2, 2)))
-    if marked:
+    if ends:
         axes.annotate(
-            f"policy switch after step {' and '.join(map(str, marked))}",
-            (marked[-1] + 0.5, 1.0),
+            f"policy switch after step {' and '.join(map(str, ends))}",
+            (ends[-1] + 0.5, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(4, -2),
             textcoords="offset points",
@@ -103,7 +113,6 @@ def training_curve(
             fontsize=8,
             color=MUTED,
         )
-    if ends:
         axes.margins(y=0.16)
     axes.set_xlim(0.5, longest + 0.5)
     whole_numbers(axes)

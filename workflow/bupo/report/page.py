@@ -100,6 +100,7 @@ def render(
         percent_level=f"{100 * results.level:g}",
         figures=figures,
         layers=[_layer_sentence(cell.first) for cell in cells if cell.first.layer_requested == "auto"],
+        collapsed=[run for run in results.runs if run.collapse],
         unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
         examples=examples(results, cells),
         versions=versions(),

@@ -63,6 +63,7 @@ class Run:
         internal: whether an internal policy is trained; None before the schedule is known.
         evidence: what ``auto`` rests on, as the run's configuration has it.
         switches: steps after which the trained policy changes.
+        collapse: what the training ended by before its last step (``done.json``); None where it did not.
         metrics: for each recorded metric, (step, value) in order of steps.
         wall_s: training time in seconds.
         config_sha256: hash of the run's configuration.
@@ -81,6 +82,7 @@ class Run:
     evidence: dict[str, Any] | None = None
     internal: bool | None = None
     switches: list[int] = field(default_factory=list)
+    collapse: dict[str, Any] | None = None
     learning_rate: float | None = None
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     wall_s: float | None = None

@@ -44,6 +44,7 @@ def _cell(cell: Cell, scores: Sequence[Score]) -> dict[str, Any]:
         "learning_rate": run.learning_rate,
         "steps": run.steps,
         "seeds": [r.seed for r in cell.runs],
+        "collapsed": {str(r.seed): r.collapse for r in cell.runs if r.collapse},
         "train_wall_s": {str(r.seed): r.wall_s for r in cell.runs if r.wall_s is not None},
         "scores": {
             score.benchmark: {

@@ -233,8 +233,12 @@ def cost_table(results: Results) -> Table:
     """Training time of every run."""
     return Table(
         "cost",
-        ("model", "cell", "seed", "steps", "train_wall_s"),
-        [(r.model, r.cell, r.seed, r.steps, r.wall_s) for r in results.runs if r.cell != BASE],
+        ("model", "cell", "seed", "steps", "train_wall_s", "collapsed_at_step"),
+        [
+            (r.model, r.cell, r.seed, r.steps, r.wall_s, r.collapse["step"] if r.collapse else None)
+            for r in results.runs
+            if r.cell != BASE
+        ],
     )
 
 

@@ -70,6 +70,7 @@ def log_results(client: "MlflowClient", tracking: Tracking, run: str, results: R
         done = read_json(results.done)
         if "wall_s" in done:
             points += _points({"cost/train_wall_s": done["wall_s"]}, step, results.done)
+        client.set_tag(number, "bupo.training", done.get("status", "completed"))
     if results.entropy is not None:
         points += list(entropy_points(results.entropy))
     for start in range(0, len(points), BATCH):

@@ -15,6 +15,7 @@ from bupo.errors import UserError
 from bupo.files import sha256_text
 from bupo.training import safe_loading
 from bupo.training.checkpoints import Checkpoints
+from bupo.training.collapse import Collapse, Collapsed
 from bupo.training.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def train(
     logged: set[int],
     checkpoints: Checkpoints,
     stopping: Stopping,
-) -> None:
+) -> Collapse | None:
     """Train until the last step and export the model.
 
     Args:
@@ -152,6 +153,9 @@ def train(
         logged: steps that MLflow has from before the run was stopped.
         checkpoints: the run's, prepared.
         stopping: says when to stop before the last step.
+
+    Returns:
+        What the run ended by before its last step, if it collapsed.
 
     Raises:
         Stopped: it did.
@@ -170,12 +174,12 @@ def train(
             trainer.console, trainer.logged = console, logged
             trainer.checkpoints, trainer.stopping = checkpoints, stopping
 
-        _train(OmegaConf.create(values), out, where, console, prepare)
+        return _train(OmegaConf.create(values), out, where, console, prepare)
 
 
 def _train(
     config: Any, out: Path, where: str, console: TextIO, prepare: Callable[["ScheduledTrainer"], None]
-) -> None:
+) -> Collapse | None:
     from verl.trainer import main_ppo
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
@@ -219,9 +223,14 @@ def _train(
     except (AssertionError, ValueError) as error:
         raise UserError(f"{where}: verl refuses it: {str(error).rstrip('.')}.") from error
     with _place(config, out, where, console):
-        runner = Runner()
-        runner.run(config)
+        runner, collapse = Runner(), None
+        try:
+            runner.run(config)
+        except Collapsed as collapsed:
+            collapse = collapsed.evidence
+            print(f"{out}: {collapse}", file=console)
         runner.trainer.export()
+    return collapse
 
 
 def _place(config: Any, out: Path, where: str, console: TextIO) -> AbstractContextManager[None]:

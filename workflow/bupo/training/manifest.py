@@ -47,8 +47,11 @@ def remove_manifest(out: Path) -> None:
 def not_kept(out: Path, identity: str, snapshots: Snapshots) -> list[int]:
     """Steps of a finished run that are asked for and were not kept; empty for a run that is not finished."""
     manifest = _read(out, identity)
-    kept = manifest.get("snapshots", {})
-    return [step for step in snapshots.steps if manifest and str(step) not in kept]
+    if not manifest:
+        return []
+    return [
+        step for step in snapshots.until(manifest["steps"]).steps if str(step) not in manifest["snapshots"]
+    ]
 
 
 def is_done(out: Path, identity: str, snapshots: Snapshots) -> bool:
@@ -59,7 +62,7 @@ def is_done(out: Path, identity: str, snapshots: Snapshots) -> bool:
     manifest = _read(out, identity)
     if not manifest or not_kept(out, identity, snapshots):
         return False
-    done = _with_snapshots(manifest, snapshots)
+    done = _with_snapshots(manifest, snapshots.until(manifest["steps"]))
     for file, sha in done["files"].items():
         if not (out / file).is_file() or sha256_file(out / file) != sha:
             return False

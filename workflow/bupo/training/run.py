@@ -15,6 +15,7 @@ from bupo.errors import UserError
 from bupo.files import exclusive
 from bupo.identity import config_sha256
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
+from bupo.training.collapse import COLLAPSED, COMPLETED
 from bupo.training.manifest import is_done, not_kept, remove_manifest, write_manifest
 from bupo.training.metrics import keep_until, read_metrics
 from bupo.training.safe_loading import refuse_code
@@ -110,16 +111,21 @@ def _train(
             attach(tracked, values)
         # also where it starts anew: one killed before its first checkpoint has logged steps too
         logged = logged_steps(tracked) if tracked else set()
-        train(values, out.resolve(), where, logged, checkpoints, stopping)
+        collapse = train(values, out.resolve(), where, logged, checkpoints, stopping)
         if tracked:
             complete(tracked, out / "metrics.jsonl")
-        steps = len(read_metrics(out / "metrics.jsonl"))
-        if steps != config["trainer"]["total_training_steps"]:
-            raise RuntimeError(
-                f"{out}: {steps} steps were trained, not {config['trainer']['total_training_steps']}"
-            )
-        account = {"steps": steps, "resumed_from": first, "wall_s": round(time.time() - started, 1)}
-        write_manifest(out, checkpoints.identity, snapshots, account | checkpoints.account())
+        total = config["trainer"]["total_training_steps"]
+        steps, last = len(read_metrics(out / "metrics.jsonl")), collapse.step if collapse else total
+        if steps != last:
+            raise RuntimeError(f"{out}: {steps} steps were trained, not {last}")
+        made = snapshots.until(last)
+        made.keep_until(last)
+        account = {
+            "status": COLLAPSED if collapse else COMPLETED,
+            **({"collapse": collapse.account()} if collapse else {}),
+            **{"steps": steps, "resumed_from": first, "wall_s": round(time.time() - started, 1)},
+        }
+        write_manifest(out, checkpoints.identity, made, account | checkpoints.account())
         checkpoints.finish()
 
 

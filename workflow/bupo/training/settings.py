@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bupo.errors import UserError
 from bupo.grading import RULES
 from bupo.policies.architectures import ARCHITECTURES
 from bupo.training.allocation import find_allocation
+from bupo.training.collapse import CollapseSettings
 from bupo.training.learning_rates import LearningRates, check_learning_rates, check_tied
 from bupo.training.refusals import refuse
 from bupo.training.schedule import Schedule, parse_schedule
-from bupo.validation import validated
+from bupo.validation import Strict, validated
 
 ROLLOUT_OF_DEVICE = {"cpu": "hf", "cuda": "vllm"}
 
@@ -24,6 +25,19 @@ class RewardSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     grader: str
+
+
+class ObserveSettings(Strict):
+    """``bupo.observe``.
+
+    Attributes:
+        responses: of each step over which the other policy is read, at least; 0: it is not.
+        layer: k of the internal policy that is read while the full policy is trained; null: that of the
+            schedule's last phase with one, and none where it has none.
+    """
+
+    responses: int = Field(default=64, ge=0)
+    layer: int | None = Field(default=None, ge=1)
 
 
 class BupoSettings(BaseModel):
@@ -42,6 +56,8 @@ class BupoSettings(BaseModel):
     chunked_log_prob: bool
     optimizer_at_switch: Literal["keep", "reset"]
     learning_rates: LearningRates
+    observe: ObserveSettings
+    collapse: CollapseSettings
 
 
 class _Root(BaseModel):
@@ -79,7 +95,22 @@ def check(config: dict[str, Any], where: str) -> Schedule:
     refuse(config, any(phase.layer is not None for phase in schedule.phases), where)
     check_learning_rates(bupo.learning_rates, schedule, bupo.layers, where)
     check_tied(bupo.learning_rates, tied, where)
+    _check_observed(bupo, where)
     return schedule
+
+
+def _check_observed(bupo: BupoSettings, where: str) -> None:
+    layer, collapse = bupo.observe.layer, bupo.collapse
+    if layer is not None and layer > bupo.layers:
+        raise UserError(
+            f"{where}: bupo.observe.layer = {layer} should be a layer from 1 to {bupo.layers}, or null."
+        )
+    bounds = [key for key in ("max_entropy", "min_entropy") if getattr(collapse, key) is not None]
+    if collapse.enabled and bounds and bupo.observe.responses == 0:
+        raise UserError(
+            f"{where}: bupo.collapse.{bounds[0]} = {getattr(collapse, bounds[0])} needs the full policy's "
+            "entropy in every phase; bupo.observe.responses should be above 0, or the bound null."
+        )
 
 
 def _check_steps(config: dict[str, Any], schedule: Schedule, where: str) -> None:

@@ -7,7 +7,7 @@ makes the later ones again: with the same bytes, since it trains the same.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class Snapshots:
                 "at least 1, or null."
             )
         return cls(out, every, config["trainer"]["total_training_steps"])
+
+    def until(self, last: int) -> "Snapshots":
+        """Those of a run that ended at step ``last``."""
+        return replace(self, last=last)
 
     @property
     def steps(self) -> range:

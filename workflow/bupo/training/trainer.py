@@ -15,13 +15,18 @@ from verl.utils.debug import marked_timer
 
 from bupo.files import publish_folder
 from bupo.progress import Progress
+from bupo.sampling import end_tokens, load_generation_config
 from bupo.training.checkpoints import Checkpoints
 from bupo.training.chunked import CHUNKED_KEY
+from bupo.training.collapse import Collapsed, find_collapse
 from bupo.training.engine import EXPORT_FOLDER, POLICY_KEY, policy_name
 from bupo.training.metrics import MetricsFile, read_metrics
+from bupo.training.observation import Observation, observed_keys, observed_phase
+from bupo.training.policy_metrics import FIELDS, name_policies, response_metrics
 from bupo.training.retention import score
 from bupo.training.safe_loading import code_in
 from bupo.training.schedule import RESET, Phase, parse_schedule
+from bupo.training.settings import BupoSettings
 from bupo.training.snapshots import MODEL, Snapshots
 from bupo.training.stopping import Stopped, Stopping
 
@@ -43,6 +48,7 @@ class ScheduledTrainer(PPOTrainerSync):
         super().__init__(config)
         bupo = OmegaConf.to_container(config.bupo, resolve=True)
         assert isinstance(bupo, dict)
+        self.settings = BupoSettings.model_validate(bupo)
         self.schedule = parse_schedule(bupo["schedule"], bupo["layers"], bupo["lens"], "config")
         self.out = Path(config.trainer.default_local_dir).parent
         self.snapshots = Snapshots.of(config, self.out, "config")
@@ -52,6 +58,7 @@ class ScheduledTrainer(PPOTrainerSync):
         self.checkpoints: Checkpoints
         self.stopping: Stopping
         self.step_began: float | None = None
+        self.observed: dict[str, float] = {}  # of the step's other policy
 
     def _init_resource_pool_mgr(self) -> None:
         import ray
@@ -75,8 +82,25 @@ class ScheduledTrainer(PPOTrainerSync):
         batch.extra_info[CHUNKED_KEY] = self.config.bupo.chunked_log_prob
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        observation = self._observe(batch)
         self._name_policy(batch, self.phase)
-        return super()._compute_old_log_prob(batch, metrics)
+        batch = super()._compute_old_log_prob(batch, metrics)
+        self.observed = observation.metrics(self.phase) if observation else {}
+        return batch
+
+    def _observe(self, batch: KVBatchMeta) -> Observation | None:
+        settings, rollout = self.settings.observe, self.config.actor_rollout_ref.rollout
+        phase = observed_phase(self.schedule, self.phase, int(self.config.bupo.layers), settings)
+        known = getattr(self.agent_loop_manager, "metrics", {})  # from a rollout that measures all responses
+        if phase is None or (phase.layer is None and "bupo/entropy_full" in known):
+            return None
+        ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
+        micro = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
+        keys = observed_keys(sorted(_real(batch), key=_natural), settings.responses, micro * ranks)
+        if not keys:
+            return None
+        self._name_policy(batch, phase)
+        return Observation(batch, keys, rollout.temperature, self.actor_rollout_wg)
 
     def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._name_policy(batch, self.phase)
@@ -109,6 +133,8 @@ class ScheduledTrainer(PPOTrainerSync):
     def on_train_begin(self) -> None:
         """Put our metrics file beside verl's loggers."""
         super().on_train_begin()
+        model = load_generation_config(self.config.actor_rollout_ref.model.path, None)
+        self.end_tokens = frozenset(end_tokens(model, self.tokenizer))
         cell = self.config.bupo
         self.progress = Progress(
             f"training {cell.model}/{cell.cell}/seed{cell.seed}",
@@ -123,6 +149,7 @@ class ScheduledTrainer(PPOTrainerSync):
 
     def _after_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         self._commit(step)
+        self._guard()
         note = f"{self.schedule.at(step).name}, reward {metrics.get('critic/score/mean', float('nan')):.3f}"
         self.progress.update(step, note)
         self._stop_after(step)
@@ -135,17 +162,11 @@ class ScheduledTrainer(PPOTrainerSync):
         metrics["bupo/phase"] = phase.number
         metrics["bupo/layer"] = phase.layer.number if phase.layer else int(self.config.bupo.layers)
         metrics["bupo/internal"] = int(phase.layer is not None)
-        metrics.update(getattr(self.agent_loop_manager, "metrics", {}))
-        keys = [
-            key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)
-        ]
-        data = tq.kv_batch_get(
-            keys=keys,
-            partition_id=batch.partition_id,
-            select_fields=["extra_fields", "entropy", "response_mask"],
-        )
-        metrics.update(_reward_details(data))
-        _name_policies(metrics, data, phase)
+        data = tq.kv_batch_get(keys=_real(batch), partition_id=batch.partition_id, select_fields=list(FIELDS))
+        metrics.update(response_metrics(data, self.config.data.max_response_length, self.end_tokens))
+        name_policies(metrics, data, phase)
+        # what is known of all responses goes before what was read of some
+        metrics.update(self.observed | getattr(self.agent_loop_manager, "metrics", {}) | metrics)
 
     # ------------------------------------------------------------------ checkpoints and the result
 
@@ -172,7 +193,13 @@ class ScheduledTrainer(PPOTrainerSync):
         """Stop before a step where one should not begin and there is nothing to save."""
         super().on_step_begin()
         self.step_began = self.step_began or time.monotonic()
+        self._guard()  # one that collapsed and was killed then has a checkpoint to go on from
         self._stop_after(self.global_steps - 1)
+
+    def _guard(self) -> None:
+        lines = read_metrics(self.out / "metrics.jsonl") if self.settings.collapse.enabled else []
+        if evidence := find_collapse(lines, self.settings.collapse):
+            raise Collapsed(evidence)
 
     def _stop_after(self, step: int) -> None:
         if step == self.checkpoints.last and step < self.total_training_steps and self.stopping.reason:
@@ -206,33 +233,9 @@ class ScheduledTrainer(PPOTrainerSync):
         publish_folder(partial, folder)
 
 
-def _reward_details(data: TensorDict) -> dict[str, float]:
-    """Means of what the reward function told beside the score: share without a box, share cut off."""
-    infos = [dict(extra.get("reward_extra_info", {})) for extra in list(data["extra_fields"])]
-    names = set.intersection(*(set(info) for info in infos)) - {"score", "acc"} if infos else set()
-    numeric = [name for name in sorted(names) if all(isinstance(info[name], (int, float)) for info in infos)]
-    return {f"reward/{name}": sum(float(info[name]) for info in infos) / len(infos) for name in numeric}
-
-
-def _name_policies(metrics: dict[str, Any], data: TensorDict, phase: Phase) -> None:
-    """Say of which policy a metric is: verl's names do not know that there are two.
-
-    Entropy is in nats per generated token, averaged over all of them (paper); verl's ``actor/entropy`` is
-    averaged as the loss is.
-    """
-    metrics.pop("actor/entropy", None)
-    if "entropy" in data:
-        mask = data["response_mask"].values().bool()
-        metrics[f"bupo/entropy_{'internal' if phase.layer else 'full'}"] = (
-            data["entropy"].values()[mask].mean().item()
-        )
-    if phase.layer is None:
-        return
-    # verl compares the policy that sampled with the trained one to find faults; in phase 1 these are two
-    # policies
-    metrics["bupo/kl_full_to_internal"] = metrics.get("rollout_corr/kl")
-    for key in [key for key in metrics if key.startswith(("rollout_corr/", "training/rollout_"))]:
-        del metrics[key]
+def _real(batch: KVBatchMeta) -> list[str]:
+    """Keys of a batch's responses, without the padding."""
+    return [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
 
 
 def _natural(key: str) -> tuple[str, int, int]:
