@@ -9,7 +9,7 @@
 # PYTHON       the interpreter that makes the environment (3.11)
 # EXTRA_INDEX  one more package index for pip, for example the one with PyTorch's CPU builds, which saves a
 #              machine without a GPU several gigabytes of CUDA packages
-# CORES        processors for the demo
+# CORES        processors for the demo and the tests
 
 PYTHON ?= python3.11
 CORES ?= 2
@@ -51,8 +51,9 @@ demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m bupo.experiment where demo
 
+# One thread for each of CORES processes; the tests of a file run in one process, and share what they need.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 # With the interpreter in GPU_PYTHON, of an environment with CUDA; by default the one made here.
 gpu-check: GPU_PYTHON ?= $(BIN)/python

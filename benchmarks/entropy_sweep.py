@@ -116,6 +116,9 @@ def timed(width: int, rounds: int, python: str | None) -> dict:
         "times_the_bare_products": {
             name: round(seconds[f"ours_{name}"] / seconds[f"bare_products_{name}"], 2) for name in PRODUCTS
         },
+        "times_the_bare_products_of_torch_mm": {
+            "float32": round(seconds["ours_float32"] / seconds["bare_products_torch_mm"], 2)
+        },
         "times_the_bare_products_without_the_forward_pass": {
             name: round((seconds[f"ours_{name}"] - seconds["forward"]) / seconds[f"bare_products_{name}"], 2)
             for name in PRODUCTS
