@@ -68,14 +68,19 @@ def test_what_is_read_beside_is_what_phase_1_computes_and_changes_nothing(compos
     runs = {
         "internal": ("algorithm=bupo", "++bupo.layer=2", "++bupo.iterative_steps=1"),
         "beside": ("bupo.observe={responses: 32, layer: 2}",),
+        "some": ("bupo.observe={responses: 9, layer: 2}",),
         "without": ("bupo.observe.responses=0",),
     }
+    small = (
+        "trainer.total_training_steps=2",
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
+    )
     for name, overrides in runs.items():
-        config = written(compose, tmp_path / name / "config", *overrides, "trainer.total_training_steps=2")
+        config = written(compose, tmp_path / name / "config", *overrides, *small)
         status, said = trainer.train(config, tmp_path / name / "run")
         assert status == 0, said
     trainer.close()
-    internal, beside, without = (metrics(tmp_path / name / "run") for name in runs)
+    internal, beside, some, without = (metrics(tmp_path / name / "run") for name in runs)
     # the first step's responses are the same ones: GRPO reads beside what BuPO trains
     read = ("bupo/entropy_internal", "bupo/kl_full_to_internal")
     for key in (*read, "bupo/entropy_full"):
@@ -83,6 +88,12 @@ def test_what_is_read_beside_is_what_phase_1_computes_and_changes_nothing(compos
     assert beside[0]["bupo/kl_full_to_internal"] > 0.1
     assert all({*read, "bupo/observed_responses"} <= line.keys() for line in beside)
     assert all(read_key in line for line in internal for read_key in read)
-    assert models(tmp_path / "beside/run") == models(tmp_path / "without/run")
+    assert [line["bupo/observed_responses"] for line in (*beside, *some)] == [32, 32, 16, 16]
+    assert some[0]["bupo/kl_full_to_internal"] == pytest.approx(
+        beside[0]["bupo/kl_full_to_internal"], rel=0.2
+    )
+    assert some[0]["bupo/kl_full_to_internal"] != beside[0]["bupo/kl_full_to_internal"]
     left = {*read, "bupo/observed_responses"}
-    assert [{k: v for k, v in line.items() if k not in left} for line in beside] == without
+    for name, lines in (("beside", beside), ("some", some)):
+        assert models(tmp_path / name / "run") == models(tmp_path / "without/run")
+        assert [{k: v for k, v in line.items() if k not in left} for line in lines] == without

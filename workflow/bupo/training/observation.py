@@ -18,6 +18,9 @@ from bupo.policies import LayerIndex
 from bupo.training.schedule import Phase, Schedule
 from bupo.training.settings import ObserveSettings
 
+COMPUTED = ("entropy", "log_probs")
+"""Columns of a batch that verl computes for the policy that is named in it."""
+
 
 def observed_phase(schedule: Schedule, phase: Phase, layers: int, settings: ObserveSettings) -> Phase | None:
     """The policy to read beside that of ``phase``, as a phase; None where there is none.
@@ -50,47 +53,39 @@ def observed_keys(keys: Sequence[str], wanted: int, unit: int) -> list[str]:
     return [keys[place * len(keys) // count] for place in range(count)]
 
 
-class Observation:
-    """Reads the other policy over some of a step's responses.
+def observe(
+    batch: KVBatchMeta, keys: list[str], phase: Phase, temperature: float, workers: Any
+) -> dict[str, float]:
+    """Entropy of the policy that the step does not train, and the KL between the two.
 
-    verl leaves what it computes in the batch, under names that are the same for every policy. So this is done
-    before verl computes the trained policy's, and `metrics` is asked for afterwards.
+    D_KL(pi || pi_k) is the mean of log pi - log pi_k over the sampled tokens, which pi drew: unbiased.
 
     Args:
-        batch: of the step, with the extra info that names the policy to read.
+        batch: of the step, with the extra info that names the policy to read. verl leaves what it computes in
+            the batch, under names that are the same for every policy: what was there is put back.
         keys: of the responses to read.
+        phase: of the step; says which of the two is the full policy.
         temperature: of the rollouts, at which both policies are read.
         workers: verl's group of the actor's workers.
     """
-
-    def __init__(self, batch: KVBatchMeta, keys: list[str], temperature: float, workers: Any) -> None:
-        part = batch.select_keys(keys)
-        part.extra_info.update(calculate_entropy=True, compute_loss=False, temperature=temperature)
-        workers.compute_log_prob(part)
-        data = _columns(part, "entropy", "log_probs", "response_mask")
-        self.mask = data["response_mask"]
-        self.entropy = response_from_nested(data["entropy"], self.mask).values()
-        self.log_probs = response_from_nested(data["log_probs"], self.mask).values()
-        self.part = part
-
-    def metrics(self, phase: Phase) -> dict[str, float]:
-        """Entropy of the policy that was read, and the KL between the two.
-
-        D_KL(pi || pi_k) is the mean of log pi - log pi_k over the sampled tokens, which pi drew: unbiased.
-
-        Args:
-            phase: of the step; says which of the two is the full policy.
-        """
-        mask = self.mask.values().bool()
-        ours = _columns(self.part, "old_log_probs")["old_log_probs"].values()[mask]
-        others = self.log_probs[mask]
-        full, internal = (others, ours) if phase.layer is not None else (ours, others)
-        name = "full" if phase.layer is not None else "internal"
-        return {
-            f"bupo/entropy_{name}": self.entropy[mask].mean().item(),
-            "bupo/kl_full_to_internal": (full - internal).mean().item(),
-            "bupo/observed_responses": len(self.part),
-        }
+    part = batch.select_keys(keys)
+    part.extra_info.update(calculate_entropy=True, compute_loss=False, temperature=temperature)
+    before = _columns(part, *COMPUTED)
+    workers.compute_log_prob(part)
+    data = _columns(part, *COMPUTED, "old_log_probs", "response_mask")
+    tq.kv_batch_put(keys=part.keys, partition_id=part.partition_id, fields=before)
+    mask = data["response_mask"].values().bool()
+    entropy, log_probs = (
+        response_from_nested(data[name], data["response_mask"]).values()[mask] for name in COMPUTED
+    )
+    ours = data["old_log_probs"].values()[mask]
+    full, internal = (log_probs, ours) if phase.layer is not None else (ours, log_probs)
+    name = "full" if phase.layer is not None else "internal"
+    return {
+        f"bupo/entropy_{name}": entropy.mean().item(),
+        "bupo/kl_full_to_internal": (full - internal).mean().item(),
+        "bupo/observed_responses": len(part),
+    }
 
 
 def _columns(part: KVBatchMeta, *fields: str) -> TensorDict:

@@ -1,5 +1,6 @@
 """verl's synchronous trainer with a schedule of phases."""
 
+import copy
 import shutil
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from bupo.training.chunked import CHUNKED_KEY
 from bupo.training.collapse import Collapsed, find_collapse
 from bupo.training.engine import EXPORT_FOLDER, POLICY_KEY, policy_name
 from bupo.training.metrics import MetricsFile, read_metrics
-from bupo.training.observation import Observation, observed_keys, observed_phase
+from bupo.training.observation import observe, observed_keys, observed_phase
 from bupo.training.policy_metrics import FIELDS, name_policies, response_metrics
 from bupo.training.retention import score
 from bupo.training.safe_loading import code_in
@@ -82,25 +83,26 @@ class ScheduledTrainer(PPOTrainerSync):
         batch.extra_info[CHUNKED_KEY] = self.config.bupo.chunked_log_prob
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        observation = self._observe(batch)
         self._name_policy(batch, self.phase)
         batch = super()._compute_old_log_prob(batch, metrics)
-        self.observed = observation.metrics(self.phase) if observation else {}
+        self.observed = self._observe(batch)
         return batch
 
-    def _observe(self, batch: KVBatchMeta) -> Observation | None:
+    def _observe(self, batch: KVBatchMeta) -> dict[str, float]:
         settings, rollout = self.settings.observe, self.config.actor_rollout_ref.rollout
         phase = observed_phase(self.schedule, self.phase, int(self.config.bupo.layers), settings)
         known = getattr(self.agent_loop_manager, "metrics", {})  # from a rollout that measures all responses
         if phase is None or (phase.layer is None and "bupo/entropy_full" in known):
-            return None
+            return {}
         ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
         micro = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
         keys = observed_keys(sorted(_real(batch), key=_natural), settings.responses, micro * ranks)
         if not keys:
-            return None
-        self._name_policy(batch, phase)
-        return Observation(batch, keys, rollout.temperature, self.actor_rollout_wg)
+            return {}
+        named = copy.copy(batch)
+        named.extra_info = dict(batch.extra_info or {})
+        self._name_policy(named, phase)
+        return observe(named, keys, self.phase, rollout.temperature, self.actor_rollout_wg)
 
     def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._name_policy(batch, self.phase)
