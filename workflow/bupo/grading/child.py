@@ -1,7 +1,7 @@
 r"""Program of the grading child: reads JSON lines, compares answers with math-verify, writes JSON lines.
 
-Started as a script of its own by `bupo.grading.process`; imports nothing of this package. The process that
-talks to the parent imports math-verify once and never looks at an answer itself: it forks a worker that does,
+Started as a program of its own by `bupo.grading.process`. The process that talks to the parent imports
+math-verify once and never looks at an answer itself: it forks a worker that does,
 so that an answer which hangs or eats memory costs its time limit and a fork (milliseconds), not a new import
 of sympy (a second). Three walls surround the worker: a timer of processor time that kills it even inside C
 code and does not depend on how busy the machine is; a limit of address space; an audit hook that refuses
@@ -18,7 +18,8 @@ import resource
 import select
 import signal
 import sys
-from typing import Any
+
+from bupo.grading.mathematics import compare
 
 MEMORY_BYTES = 2 << 30
 WALL_FACTOR = 4.0  # by the clock a worker may take this many times its processor time
@@ -26,6 +27,17 @@ FORBIDDEN = (
     *("socket.", "subprocess.", "ctypes.", "shutil.", "os.system", "os.exec", "os.spawn", "os.posix_spawn"),
     *("os.fork", "os.kill", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink"),
     *("os.chmod", "os.chown", "os.truncate", "os.utime", "os.putenv"),
+)
+WARM_UP = (
+    (r"\frac{1}{2}", r"\frac{\sqrt{3}}{2}"),
+    (r"x^2+2x", r"x(x+2)"),
+    (r"(1,2]", r"\{1,-2\}"),
+    (r"2^{10}-1", r"3 \cdot \pi"),
+    (r"x=5", r"1, 2, 3"),
+    (r"(3, \frac{\pi}{2})", r"(-\infty,0) \cup [2,\infty)"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"6-5i"),
+    (r"\text{even}", r"x \le 3"),
+    (r"y = 2x+3", r"2\sin(x)+\log_2 8"),
 )
 HARMLESS = re.compile(r"Integer|Float|Rational|sqrt|pi|def|return|if|else|None|monomial_\w+|[a-zA-Z]\d*")
 
@@ -60,49 +72,6 @@ def may_compile(source: bytes | str | None, filename: object) -> bool:
     return text == "from sympy import *" or all(map(HARMLESS.fullmatch, re.findall(r"[^\W\d]\w*", text)))
 
 
-def compare(request: dict) -> dict:
-    """Compare ``request["gold"]`` with ``request["answer"]``; with no answer, only read the gold."""
-    from math_verify import LatexExtractionConfig, parse, verify
-    from sympy import Basic, MatrixBase, nsimplify
-
-    def read(text: str) -> list:
-        return parse(f"${text}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
-
-    def is_read(parsed: list) -> bool:
-        return any(isinstance(item, Basic | MatrixBase) for item in parsed)
-
-    gold = read(request["gold"])
-    if request["answer"] is None:
-        return {"status": "read" if is_read(gold) else "unreadable"}
-    answer = read(request["answer"])
-    if not is_read(answer):
-        same = bool(gold and answer and verify(gold, answer, timeout_seconds=None))
-        return {"status": "correct" if same else "unreadable", "key": None}
-    correct = verify(gold, answer, timeout_seconds=None)
-    if not correct:  # math-verify reads i as a variable
-        complex_gold, complex_answer = with_imaginary_unit(gold), with_imaginary_unit(answer)
-        if (complex_gold, complex_answer) != (gold, answer):
-            correct = verify(complex_gold, complex_answer, timeout_seconds=None)
-    status = "correct" if correct else "wrong"
-    value = answer[0]
-    try:
-        key = str(nsimplify(value, rational=True) if getattr(value, "is_number", False) else value)
-    except Exception:
-        key = None
-    return {"status": status, "key": key and key[:200]}
-
-
-def with_imaginary_unit(parsed: list) -> list:
-    """Parsed expressions with the variable i replaced by the imaginary unit."""
-    from sympy import I
-
-    def replaced(item: Any) -> Any:
-        units = [symbol for symbol in getattr(item, "free_symbols", ()) if symbol.name == "i"]
-        return item.subs(dict.fromkeys(units, I)) if units else item
-
-    return [replaced(item) for item in parsed]
-
-
 def work(requests: int, replies: int) -> None:
     """Life of a worker: one reply for each request, until the pipe closes or a limit kills it."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -114,7 +83,7 @@ def work(requests: int, replies: int) -> None:
             request = json.loads(line)
             signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
             try:
-                reply = compare(request)
+                reply = compare(request["gold"], request["answer"])
             except MemoryError:
                 reply = {"status": "memory", "key": None}
             except BaseException as error:
@@ -177,8 +146,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)  # whatever a library prints must not look like a reply
     logging.disable(logging.CRITICAL)
-    for gold, answer in (("\\frac{1}{2}", "0.5"), ("x^2+2x", "x(x+2)"), ("(1,2]", "\\{1,2\\}")):
-        compare({"gold": gold, "answer": answer})  # loads the grammar's tables once, before any fork
+    for gold, answer in WARM_UP:
+        compare(gold, answer)  # fills the tables of the parser once, before any fork
     os.write(output, b'{"status": "ready"}\n')
     worker: Worker | None = None
     for line in sys.stdin.buffer:

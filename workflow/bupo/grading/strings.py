@@ -38,20 +38,6 @@ RATIO = re.compile(r"(-?)(\d+)/(\d+)")
 SHORT_ASSIGNMENT = re.compile(r"[a-zA-Z](?:\([a-z]\))?=")
 
 
-PERCENT = re.compile(r"(?:\\?%|\\text\{\s*percent\s*\}|\s+percent)\s*$")
-
-
-def undecorated(text: str) -> tuple[str, bool]:
-    r"""``text`` without what a parser trips over, and whether it was a percentage.
-
-    Removes dollar signs, a unit in ``\text`` behind a number, a full stop and the percent sign at the end.
-    """
-    text = text.replace("\\$", "").replace("$", "").replace("\u2212", "-").replace("\n", " ").strip()
-    text = re.sub(r"\.$", "", text)
-    without = PERCENT.sub("", text)
-    return re.sub(UNIT, "", without).strip(), without != text
-
-
 def normalise(text: str) -> str:
     r"""``text`` in the spelling in which the string rule compares answers."""
     text = text.replace("\u2212", "-").replace("\\\\", "\\")
