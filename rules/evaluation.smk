@@ -1,25 +1,91 @@
-# Samples of the base model and of every trained one, graded.
+# Samples of the base model and of every trained one, graded: by one job, or drawn in shards and graded by one job more.
 
+if not PLAN.sampled_in_parts:
 
-rule evaluate:
-    input:
-        spec="<results>/spec/evaluation/{model}.yaml",
-        model=lambda wildcards: PLAN.trained(
-            "{model}/{cell}/seed{seed}".format(**wildcards)
-        ),
-        benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
-    output:
-        scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
-        summary="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
-    log:
-        "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
-    conda:
-        "../envs/cpu.yaml"
-    params:
-        model=lambda wildcards, input: Path(input.model).parent,
-        folder=lambda wildcards, output: Path(output.summary).parent,
-    message:
-        "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}"
-    shell:
-        "python -m bupo.evaluation run --model {params.model:q} --benchmark {input.benchmark:q} --spec {input.spec:q}"
-        " --out {params.folder:q} 2>&1 | tee {log:q}"
+    rule evaluate:
+        input:
+            spec="<results>/spec/evaluation/{model}.yaml",
+            model=lambda wildcards: PLAN.trained(
+                "{model}/{cell}/seed{seed}".format(**wildcards)
+            ),
+            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
+        # the samples are no outputs: Snakemake would delete them, and a job that is killed goes on from them
+        output:
+            scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
+            disagreements="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/disagreements.csv",
+            summary="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
+        log:
+            "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            model=lambda wildcards, input: Path(input.model).parent,
+            folder=lambda wildcards, output: Path(output.summary).parent,
+        message:
+            "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}"
+        shell:
+            "python -m bupo.evaluation run --model {params.model:q} --benchmark {input.benchmark:q} --spec {input.spec:q}"
+            " --out {params.folder:q} 2>&1 | tee {log:q}"
+
+else:
+
+    rule sample:
+        input:
+            spec="<results>/spec/sampling/{model}.yaml",
+            model=lambda wildcards: PLAN.trained(
+                "{model}/{cell}/seed{seed}".format(**wildcards)
+            ),
+            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
+        output:
+            # not deleted before the job: what is there and fits is not drawn again
+            update(
+                "<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}"
+                "/shard-{shard}-of-{shards}-samples-{first}-{last}.parquet"
+            ),
+        log:
+            "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}"
+            "/shard-{shard}-of-{shards}-samples-{first}-{last}.log",
+        wildcard_constraints:
+            shard=r"\d+",
+            shards=r"\d+",
+            first=r"\d+",
+            last=r"\d+",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            model=lambda wildcards, input: Path(input.model).parent,
+            folder=lambda wildcards, output: Path(output[0]).parent,
+        message:
+            "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark},"
+            " samples {wildcards.first} to {wildcards.last}, part {wildcards.shard} of {wildcards.shards}"
+        shell:
+            "python -m bupo.evaluation sample --model {params.model:q} --benchmark {input.benchmark:q}"
+            " --spec {input.spec:q} --out {params.folder:q} --shard {wildcards.shard}/{wildcards.shards}"
+            " --samples {wildcards.first}-{wildcards.last} 2>&1 | tee {log:q}"
+
+    rule grade:
+        input:
+            spec="<results>/spec/evaluation/{model}.yaml",
+            model=lambda wildcards: PLAN.trained(
+                "{model}/{cell}/seed{seed}".format(**wildcards)
+            ),
+            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
+            samples=lambda wildcards: PLAN.samples(
+                "{model}/{cell}/seed{seed}".format(**wildcards), wildcards.benchmark
+            ),
+        output:
+            scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
+            disagreements="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/disagreements.csv",
+            summary="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
+        log:
+            "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            model=lambda wildcards, input: Path(input.model).parent,
+            folder=lambda wildcards, output: Path(output.summary).parent,
+        message:
+            "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}, graded"
+        shell:
+            "python -m bupo.evaluation grade --model {params.model:q} --benchmark {input.benchmark:q}"
+            " --spec {input.spec:q} --out {params.folder:q} 2>&1 | tee {log:q}"

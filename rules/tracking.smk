@@ -8,7 +8,9 @@ localrules:
 
 rule tracking:
     input:
-        "<results>/experiment.yaml",
+        # Only another grid makes it anew. While this job is to run, Snakemake asks of nothing that follows on it, also by
+        # way of ancient files, whether it has changed: another grader would leave the trained cells' scores as they are.
+        ancient("<results>/experiment.yaml"),
     output:
         "<results>/tracking.json",
     log:
@@ -17,6 +19,7 @@ rule tracking:
         "../envs/cpu.yaml"
     params:
         uri=PLAN.mlflow_uri,
+        grid=[PLAN.benchmarks, PLAN.experiment.training.steps, *map(str, PLAN.cells)],
     message:
         "tracking: MLflow runs for the grid"
     shell:

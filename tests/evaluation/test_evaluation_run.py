@@ -15,8 +15,8 @@ from bupo.errors import UserError
 from bupo.evaluation import sampling
 from bupo.evaluation.config import EvaluationSettings, read_settings
 from bupo.evaluation.models import resolve_model
+from bupo.evaluation.partial import Partial
 from bupo.evaluation.run import evaluate
-from bupo.evaluation.shards import Shard
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     asked: list[tuple[str, int]] = []
     original = sampling.HuggingFaceSampler.sample
 
-    def counting(self, requests, progress):
-        asked.extend((request.problem_id, request.sample) for request in requests)
-        return original(self, requests, progress)
+    def counting(self, wanted, *others):
+        asked.extend((one.problem_id, one.sample) for one in wanted)
+        return original(self, wanted, *others)
 
     monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", counting)
     return asked
@@ -46,12 +46,13 @@ def test_command_writes_everything(tiny: Path, tmp_path: Path, spec: dict):
     assert "tiny/base/seed0 on digits: avg@4" in result.stdout
     assert "48/48 samples" in result.stderr
     assert sorted(path.name for path in out.iterdir()) == [
+        "disagreements.csv",
         "scores.parquet",
-        "shard-0.parquet",
+        "shard-1-of-1-samples-0-3.parquet",
         "summary.json",
     ]
 
-    shard = pd.read_parquet(out / "shard-0.parquet")
+    shard = pd.read_parquet(out / "shard-1-of-1-samples-0-3.parquet")
     scores = pd.read_parquet(out / "scores.parquet")
     summary = json.loads((out / "summary.json").read_text())
     assert len(shard) == len(scores) == 12 * 4
@@ -92,9 +93,9 @@ def test_prompts_are_the_template_of_the_messages(tiny: Path, tmp_path: Path, sp
     prompts: dict[str, str] = {}
     original = sampling.HuggingFaceSampler.sample
 
-    def recording(self, requests, progress):
-        prompts.update({request.problem_id: request.prompt for request in requests})
-        return original(self, requests, progress)
+    def recording(self, wanted, *others):
+        prompts.update({one.problem_id: one.prompt for one in wanted})
+        return original(self, wanted, *others)
 
     monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", recording)
     run(tiny, tmp_path, **spec)
@@ -128,8 +129,8 @@ def test_the_same_again_more_samples_other_grader(tiny: Path, tmp_path: Path, sp
 def test_goes_on_after_a_crash(tiny: Path, tmp_path: Path, spec: dict, drawn: list, monkeypatch):
     whole = run(tiny, tmp_path / "whole", **spec)
     drawn.clear()
-    monkeypatch.setattr("bupo.evaluation.shards.SAVE_EVERY_S", 0.0)
-    original, calls = Shard.add, []
+    monkeypatch.setattr("bupo.evaluation.partial.SAVE_EVERY_S", 0.0)
+    original, calls = Partial.add, []
 
     def failing(self, samples):
         original(self, samples)
@@ -137,18 +138,29 @@ def test_goes_on_after_a_crash(tiny: Path, tmp_path: Path, spec: dict, drawn: li
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Shard, "add", failing)
+    monkeypatch.setattr(Partial, "add", failing)
     with pytest.raises(KeyboardInterrupt):
         run(tiny, tmp_path / "cut", **spec)
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["partial-0.parquet"]
+    (partial,) = (tmp_path / "cut").iterdir()
+    assert sorted(path.name for path in partial.glob("*.parquet")) == [
+        "piece-000000.parquet",
+        "piece-000001.parquet",
+    ]
     drawn.clear()
-    monkeypatch.setattr(Shard, "add", original)
+    monkeypatch.setattr(Partial, "add", original)
     assert run(tiny, tmp_path / "cut", **spec) == whole
     assert len(drawn) == 48 - 2 * 16
-    assert not (tmp_path / "cut" / "partial-0.parquet").exists()
-    for name in ("shard-0.parquet", "scores.parquet"):
+    assert not partial.exists()
+    for name in ("shard-1-of-1-samples-0-3.parquet", "scores.parquet"):
         left, right = (pd.read_parquet(tmp_path / side / name) for side in ("whole", "cut"))
         pd.testing.assert_frame_equal(left, right)
+
+
+def test_the_folder_of_the_task_files_is_told():
+    told = subprocess.run(
+        [sys.executable, "-m", "bupo.evaluation", "tasks"], capture_output=True, text=True, check=True
+    )
+    assert list(Path(told.stdout.strip()).glob("*.yaml"))
 
 
 def test_a_run_folder_is_a_model(tiny: Path, tmp_path: Path):

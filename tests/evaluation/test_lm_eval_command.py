@@ -1,4 +1,4 @@
-"""The task file under lm-eval's own command line, against our path."""
+"""The task files under lm-eval's own command line: on real problems, against our path."""
 
 import json
 import os
@@ -8,99 +8,135 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from boxing_models import save_base_model, save_chat_model
 
+from bupo.data.export import write_verl
+from bupo.data.normalise import normalise
+from bupo.data.prompts import PROMPTS
 from bupo.evaluation.config import EvaluationSettings
+from bupo.evaluation.named import CONFIGS, data_spec
 from bupo.evaluation.run import evaluate
-from bupo.evaluation.task import TASK_DIRECTORY, document, keep_all, load_benchmark, process_results
+from bupo.evaluation.task import process_results
+
+LONGEST = 24
 
 
-def test_greedy_scores_of_lm_evals_command_equal_ours(tiny: Path, tmp_path: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "lm_eval",
-        "run",
-        "--model",
-        "hf",
-        "--device",
-        "cpu",
-        "--batch_size",
-        "16",
-    ]
-    command += [
-        "--model_args",
-        f"pretrained={tiny / 'model'},dtype=float32",
-        "--include_path",
-        str(TASK_DIRECTORY),
-    ]
-    command += [
-        "--tasks",
-        "bupo_benchmark",
-        "--apply_chat_template",
-        "--log_samples",
-        "--output_path",
-        str(tmp_path),
-    ]
-    command += ["--metadata", json.dumps({"benchmark": str(tiny / "benchmark.parquet")})]
-    command += ["--gen_kwargs", "do_sample=False,temperature=0.0,max_gen_toks=24"]
+def lm_eval(
+    model: Path, tasks: str, metadata: dict, out: Path, *options: str
+) -> tuple[dict, dict[str, list]]:
+    """Run the command as a user would; its results and its log of samples, by task."""
+    folder = subprocess.check_output([sys.executable, "-m", "bupo.evaluation", "tasks"], text=True).strip()
+    command = [sys.executable, "-m", "lm_eval", "--include_path", folder, "--tasks", tasks, "--model", "hf"]
+    command += ["--metadata", json.dumps(metadata), "--device", "cpu", "--batch_size", "16", *options]
+    command += ["--log_samples", "--output_path", str(out)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
-    (results,) = tmp_path.glob("*/results_*.json")
-    theirs = json.loads(results.read_text())["results"]["bupo_benchmark"]
-    (logged,) = tmp_path.glob("*/samples_*.jsonl")
-    documents = [json.loads(line) for line in logged.read_text().splitlines()]
-
-    settings = EvaluationSettings(samples=8, temperature=0.0, max_new_tokens=24, pass_at_k=[1, 2, 8])
-    ours = evaluate(str(tiny / "model.json"), tiny / "benchmark.parquet", settings, tmp_path / "ours")
-    shard = pd.read_parquet(tmp_path / "ours" / "shard-0.parquet").set_index(["problem_id", "sample"])["text"]
-    for row in documents:
-        assert row["resps"] == [[shard[row["doc"]["id"], sample] for sample in range(8)]]
-        assert len(row["grades"]) == 8
-    assert theirs["avg,samples"] == ours["avg_at_n"]["value"]
-    assert theirs["maj,samples"] == ours["maj_at_n"]["value"]
-    assert theirs["no_box,samples"] == ours["no_box_share"]
-    for k in ("1", "2", "8"):
-        assert theirs[f"pass_at_{k},samples"] == ours["pass_at_k"][k]["value"]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=model)
+    (results,) = out.glob("*/results_*.json")
+    logs = {}
+    for task in tasks.split(","):
+        (log,) = out.glob(f"*/samples_{task}_*.jsonl")
+        logs[task] = [json.loads(line) for line in log.read_text().splitlines()]
+    return json.loads(results.read_text())["results"], logs
 
 
-def test_all_repeats_are_scored():
-    doc = {"id": "x", "answer": "2", "grader": "math_verify"}
-    responses = [r"\boxed{2}", r"\boxed{3}", r"\boxed{3}", "none"]
-    assert keep_all([responses], [doc]) == [responses]
-    result = process_results(doc, [responses])
-    assert result["avg"] == 0.25 and result["maj"] == 0.0 and result["no_box"] == 0.25
-    assert {key: value for key, value in result.items() if key.startswith("pass")} == {
-        "pass_at_1": 0.25,
-        "pass_at_2": 0.5,
-        "pass_at_4": 1.0,
-    }
-    assert [grade["math_verify"]["status"] for grade in result["grades"]] == [
-        "correct",
-        "wrong",
-        "wrong",
-        "no_box",
+def compare_greedy(
+    name: str,
+    model: Path,
+    sets: list[str],
+    samples: int,
+    shared_data: Path,
+    tmp_path: Path,
+    options: list[str],
+) -> list[float]:
+    """Greedy scores by lm-eval's command equal ours to the last digit, and so do the texts; the scores."""
+    metadata = {"directory": str(shared_data), "prompt": name, "samples": samples}
+    greedy = f"do_sample=False,temperature=0.0,max_gen_toks={LONGEST}"
+    tasks = ",".join(f"bupo_{one}" for one in sets)
+    results, logs = lm_eval(model, tasks, metadata, tmp_path / "theirs", "--gen_kwargs", greedy, *options)
+    prompt = PROMPTS[name]
+    settings = EvaluationSettings(
+        samples=samples,
+        temperature=0.0,
+        max_new_tokens=LONGEST,
+        pass_at_k=list(range(1, samples + 1)),
+        chat_template=prompt.template,
+        chat_template_kwargs=prompt.template_options,
+    )
+    description = {"name": "tiny", "path": str(model), "revision": None, "prompt": name}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    for one in sets:
+        problems, _ = normalise(data_spec(one, str(shared_data), CONFIGS))
+        write_verl(problems, prompt, "test", tmp_path / f"{one}.parquet")
+        out = tmp_path / "ours" / one
+        ours = evaluate(str(tmp_path / "model.json"), tmp_path / f"{one}.parquet", settings, out)
+        theirs, log = results[f"bupo_{one}"], logs[f"bupo_{one}"]
+        (shard,) = out.glob("shard-*.parquet")
+        texts = pd.read_parquet(shard).set_index(["problem_id", "sample"])["text"]
+        assert len(log) == len(problems)
+        for row in log:
+            assert row["resps"] == [[texts[row["doc"]["id"], number] for number in range(samples)]]
+        assert theirs["avg,samples"] == ours["avg_at_n"]["value"]
+        assert theirs["maj,samples"] == ours["maj_at_n"]["value"]
+        assert theirs["no_box,samples"] == ours["no_box_share"]
+        for k in range(1, samples + 1):
+            assert theirs[f"pass_at_{k},samples"] == ours["pass_at_k"][str(k)]["value"]
+    return [results[f"bupo_{one}"]["avg,samples"] for one in sets]
+
+
+def answers(sets: list[str], shared_data: Path) -> list[str]:
+    return [one.answer for name in sets for one in normalise(data_spec(name, str(shared_data), CONFIGS))[0]]
+
+
+@pytest.mark.slow
+def test_a_chat_models_greedy_scores_equal_ours(shared_data: Path, tmp_path: Path):
+    sets = ["amc23", "aime24"]
+    model = save_chat_model(tmp_path / "model", answers(sets, shared_data), seed=12)
+    options = [
+        "--apply_chat_template",
+        "--model_args",
+        f"pretrained={model},dtype=float32,enable_thinking=False",
     ]
+    scores = compare_greedy("qwen", model, sets, 3, shared_data, tmp_path, options)
+    assert all(0 < score < 1 for score in scores)
 
 
-def test_the_rule_of_the_document_counts():
-    responses = [r"\boxed{0.75}"]
-    scores = {
-        rule: process_results({"id": "x", "answer": r"\frac{3}{4}", "grader": rule}, [responses])["avg"]
-        for rule in ("math_verify", "string")
-    }
-    assert scores == {"math_verify": 1.0, "string": 0.0}
+@pytest.mark.slow
+def test_a_base_models_greedy_scores_equal_ours(shared_data: Path, tmp_path: Path):
+    model = save_base_model(tmp_path / "model", answers(["aime25"], shared_data), seed=4)
+    options = ["--model_args", f"pretrained={model},dtype=float32"]
+    (score,) = compare_greedy("octothinker", model, ["aime25"], 2, shared_data, tmp_path, options)
+    assert 0 < score < 1
 
 
-def test_benchmarks_that_cannot_be_used_are_named(tiny: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"benchmark is 'no\.parquet'"):
-        load_benchmark("no.parquet")
-    with pytest.raises(ValueError, match="grader is 'mine'"):
-        load_benchmark(str(tiny / "benchmark.parquet"), grader="mine")
-    table = pd.read_parquet(tiny / "benchmark.parquet")
-    pd.concat([table, table.iloc[3:4]]).to_parquet(tmp_path / "twice.parquet")
-    with pytest.raises(ValueError, match="digits-3"):
-        load_benchmark(str(tmp_path / "twice.parquet"))
-    row = table.iloc[0].to_dict()
-    row["prompt"] = [*row["prompt"], {"role": "assistant", "content": "4"}]
-    with pytest.raises(ValueError, match="assistant"):
-        document(row, "string")
+@pytest.mark.slow
+def test_a_sampled_run_scores_and_logs_every_repeat(shared_data: Path, tmp_path: Path):
+    model = save_chat_model(tmp_path / "model", answers(["amc23"], shared_data))
+    n, metadata = 48, {"directory": str(shared_data), "prompt": "qwen", "samples": 48}
+    options = [
+        "--apply_chat_template",
+        "--model_args",
+        f"pretrained={model},dtype=float32,enable_thinking=False",
+    ]
+    results, logs = lm_eval(
+        model,
+        "bupo_amc23",
+        metadata,
+        tmp_path / "out",
+        *options,
+        "--limit",
+        "4",
+        "--gen_kwargs",
+        "max_gen_toks=16",
+    )
+    found, log = results["bupo_amc23"], logs["bupo_amc23"]
+    assert {f"pass_at_{k},samples" for k in range(1, n + 1)} <= found.keys()
+    rising = [found[f"pass_at_{k},samples"] for k in range(1, n + 1)]
+    assert rising == sorted(rising) and 0 < rising[0] < rising[-1]
+    for row in log:
+        (texts,), (boxes,) = row["resps"], row["filtered_resps"]
+        assert len(texts) == len(boxes) == n and len(set(texts)) > n // 2
+        again = process_results(row["doc"], [texts])
+        assert {key: row[key] for key in again} == again
+        assert max(map(len, boxes)) < 20  # the texts themselves are logged once
+    first_characters = {text[:1] for row in log for text in row["resps"][0]}
+    assert len(first_characters) > 3  # the model ships with top_k 3

@@ -10,13 +10,12 @@ from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.evaluation.run import evaluate
 from bupo.evaluation.sampling import HuggingFaceSampler, Sample, Wanted
-from bupo.evaluation.shards import Shard, read_samples, write_samples
 from bupo.sampling import key_of
 
 
 def sampler(tiny: Path, **settings) -> HuggingFaceSampler:
     values = {"samples": 4, "max_new_tokens": 24, "batch_size": 64, **settings}
-    return HuggingFaceSampler(str(tiny / "model"), None, EvaluationSettings(**values), tiny / "scratch")
+    return HuggingFaceSampler(str(tiny / "model"), None, EvaluationSettings(**values))
 
 
 def wanted(count: int, samples: int = 4) -> list[Wanted]:
@@ -25,7 +24,7 @@ def wanted(count: int, samples: int = 4) -> list[Wanted]:
 
 
 def draw(sampler: HuggingFaceSampler, asked: list[Wanted]) -> dict[tuple[str, int], Sample]:
-    parts = list(sampler.sample(asked, lambda finished: None))
+    parts = list(sampler.sample(asked, Path("unused"), lambda finished: None))
     return {(sample.problem_id, sample.sample): sample for part in parts for sample in part}
 
 
@@ -67,7 +66,7 @@ def test_lengths_and_ends(tiny: Path):
 
 def test_progress_ends_at_the_number_of_samples(tiny: Path):
     told: list[int] = []
-    list(sampler(tiny, batch_size=10).sample(wanted(6), told.append))
+    list(sampler(tiny, batch_size=10).sample(wanted(6), Path("unused"), told.append))
     assert told == sorted(told) and told[-1] == 24
 
 
@@ -82,23 +81,9 @@ def test_all_end_tokens_end(tiny: Path, tmp_path: Path):
     path = tmp_path / "generation_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": [2, 5]}))
     settings = EvaluationSettings(samples=1, max_new_tokens=4, top_p=0.9, temperature=0.8)
-    ours = HuggingFaceSampler(str(tmp_path), None, settings, tmp_path)
+    ours = HuggingFaceSampler(str(tmp_path), None, settings)
     assert ours.drawing.end_token_ids == {2, 5}
     assert (ours.drawing.max_new_tokens, ours.drawing.temperature, ours.drawing.top_p) == (4, 0.8, 0.9)
-
-
-def test_samples_of_another_identity_are_not_taken_and_the_scratch_goes_at_the_end(tmp_path: Path):
-    sample = Sample("p", 0, "text", 3, "stop", "0f")
-    write_samples(tmp_path / "partial-0.parquet", [sample], "mine" * 16)
-    assert read_samples(tmp_path / "partial-0.parquet", "other" * 16) == []
-    shard = Shard(tmp_path, "mine" * 16)
-    assert shard.samples == {("p", 0): sample}
-    assert shard.scratch != Shard(tmp_path, "other" * 16).scratch
-    for folder in (shard.scratch, Shard(tmp_path, "other" * 16).scratch):
-        folder.mkdir()
-        (folder / "part-000000.json").write_text("{}")
-    shard.finish([("p", 0)])
-    assert [path.name for path in tmp_path.iterdir()] == ["shard-0.parquet"]
 
 
 @pytest.mark.slow
@@ -111,12 +96,13 @@ def test_greedy_through_vllm_equals_hugging_face(tiny: Path, tmp_path: Path, vll
         )
         out = tmp_path / backend
         summary = evaluate(str(tiny / "model.json"), tiny / "benchmark.parquet", settings, out)
-        (shard,) = out.glob("*shard-0*")
+        (shard,) = out.glob("shard-*")
         samples = {(s["problem_id"], s["sample"]): s for s in rows(shard)}
         both[backend] = (samples, summary["avg_at_n"])
         assert sorted(path.name for path in out.iterdir()) == [
+            "disagreements.csv",
             "scores.parquet",
-            "shard-0.parquet",
+            "shard-1-of-1-samples-0-1.parquet",
             "summary.json",
         ]
     assert both["hf"] == both["vllm"] and len(both["hf"][0]) == 24

@@ -12,9 +12,14 @@ BENCHMARKS = {"math500": 500, "amc23": 40, "aime24": 30, "aime25": 30}
 
 
 @pytest.fixture(scope="module")
-def smoke(shared_checkout, shared_data):
+def config(shared_data):
     overrides = f"overrides=[data.source=local,data.directory={shared_data}]"
-    finished = shared_checkout.run("--config", "experiment=math_smoke", overrides)
+    return ("--config", "experiment=math_smoke", overrides)
+
+
+@pytest.fixture(scope="module")
+def smoke(shared_checkout, config):
+    finished = shared_checkout.run(*config)
     assert finished.returncode == 0, finished.stdout[-4000:]
     return shared_checkout.folder / "results/math_smoke"
 
@@ -74,6 +79,33 @@ def test_every_benchmark_was_answered_by_every_model(smoke):
         for name in BENCHMARKS:
             summary = read_json(smoke / f"evaluation/tiny_qwen3/{run}/{name}/summary.json")
             assert summary["n_problems"] == 6 and 0 <= summary["avg_at_n"]["value"] <= 1
+
+
+def test_samples_are_drawn_by_two_jobs_and_graded_by_one_more(smoke, shared_checkout, config):
+    folder = smoke / "evaluation/tiny_qwen3/base/seed0/math500"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "disagreements.csv",
+        "scores.parquet",
+        "shard-1-of-2-samples-0-1.parquet",
+        "shard-2-of-2-samples-0-1.parquet",
+        "summary.json",
+    ]
+    path = shared_checkout.folder / "configs/evaluation/smoke.yaml"
+    settings = path.read_text()
+    try:
+        path.write_text(settings.replace("grader: math_verify", "grader: string"))
+        assert jobs(shared_checkout, config) == {"sample": 0, "grade": 12, "train": 0}
+        path.write_text(settings.replace("samples: 2\n", "samples: 4\n"))
+        assert jobs(shared_checkout, config) == {"sample": 24, "grade": 12, "train": 0}
+    finally:
+        path.write_text(settings)
+
+
+def jobs(checkout, config):
+    """How many jobs of some rules would run."""
+    told = checkout.run("--dry-run", *config).stdout
+    counts = dict(line.split() for line in told.splitlines() if len(line.split()) == 2)
+    return {rule: int(counts.get(rule, 0)) for rule in ("sample", "grade", "train")}
 
 
 def test_the_report_says_what_it_is(smoke):

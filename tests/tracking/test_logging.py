@@ -1,6 +1,7 @@
 """MLflow: what is logged of a grid, once, under names that it takes."""
 
 import json
+from pathlib import Path
 
 import pytest
 from grid_files import GRPO, summary, write_config
@@ -106,6 +107,7 @@ def test_the_command_line_makes_logs_and_links(grid, monkeypatch, capsys):
         path.write_text(json.dumps(summary(benchmark, value)))
     (folder / "report").mkdir()
     (folder / "report" / "index.html").write_text("<!doctype html>")
+    experiment.write_text(experiment.read_text() + "# with another grader\n")
     stamp = folder / "logged"
     finish = ["finish", "--tracking", file, "--experiment", str(experiment)]
     for arguments in (
@@ -122,6 +124,8 @@ def test_the_command_line_makes_logs_and_links(grid, monkeypatch, capsys):
     with open_store(uri) as client:
         assert client.get_run(tracking.runs[GRPO]).data.metrics["eval/mean/pass_at_1"] == pytest.approx(0.6)
         assert client.list_artifacts(tracking.parent_run_id, "report")
+        folder = Path(client.get_run(tracking.parent_run_id).info.artifact_uri.removeprefix("file://"))
+        assert (folder / "experiment" / experiment.name).read_text() == experiment.read_text()
 
 
 def test_the_entropy_analysis_has_the_layer_as_its_step(grid):

@@ -9,8 +9,12 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bupo.evaluation.statistics import BLOCK, Floats, Interval, over_problems, pass_at_k_per_problem
+from bupo.evaluation.intervals import Interval, student_quantile
+from bupo.evaluation.statistics import Floats, pass_at_k_per_problem
+
+BLOCK = 1_000_000  # random numbers held at once
 
 Scores = Any  # a pandas table with problem_id, sample, correct; pandas stays out of the imports
 
@@ -51,36 +55,18 @@ def differences(values_a: Mapping[str, float], values_b: Mapping[str, float]) ->
     return np.array([values_a[problem] - values_b[problem] for problem in sorted(values_a)])
 
 
-def paired_difference(
-    scores_a: Scores,
-    scores_b: Scores,
-    k: int | None = None,
-    resamples: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Mean of a - b in avg@n (or pass@k), with a paired bootstrap interval over problems.
-
-    Args:
-        scores_a: table of ``scores.parquet`` (problem_id, sample, correct) of one model.
-        scores_b: the same of the other model; the same problems.
-        k: of pass@k, or None for avg@n.
-        resamples: number of bootstrap resamples.
-        level: coverage.
-        seed: seed of the resampling.
-    """
-    delta = differences(problem_values(scores_a, k), problem_values(scores_b, k))
-    return over_problems(delta, resamples, level, seed, bounds=(-1.0, 1.0))
-
-
-def paired_p_value(
-    scores_a: Scores, scores_b: Scores, k: int | None = None, flips: int = 10_000, seed: int = 0
-) -> float:
+def sign_flip_p_value(*benchmarks: Floats, flips: int = 10_000, seed: int = 0) -> float:
     """Two-sided p-value of "no difference" from random sign flips of the per-problem differences.
 
     All sign patterns are tried where there are at most 2^13 of them; never exactly zero otherwise.
+
+    Args:
+        benchmarks: of each benchmark the differences of its problems; the plain mean of the benchmarks' means
+            is tested.
+        flips: number of random patterns.
+        seed: of the patterns.
     """
-    delta = differences(problem_values(scores_a, k), problem_values(scores_b, k))
+    delta = np.concatenate([differences / differences.size for differences in benchmarks])
     delta = delta[delta != 0.0]
     if delta.size == 0:
         return 1.0
@@ -108,14 +94,39 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def resolvable_difference(delta_spread: float, n: int, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest true difference that n problems show with the given power.
+def resolvable_difference(
+    error: float, level: float = 0.95, power: float = 0.8, comparisons: int = 1
+) -> float:
+    """Smallest true difference that a comparison shows with the given power.
 
     Args:
-        delta_spread: standard deviation of the per-problem differences.
-        n: number of problems.
+        error: standard error of the difference.
         level: coverage of the interval that must exclude zero.
         power: chance with which it should.
+        comparisons: in the family; the first of Holm's corrections divides what is left of the level by it.
     """
     normal = NormalDist()
-    return (normal.inv_cdf(0.5 + level / 2.0) + normal.inv_cdf(power)) * delta_spread / n**0.5
+    return (normal.inv_cdf(1.0 - (1.0 - level) / 2.0 / comparisons) + normal.inv_cdf(power)) * error
+
+
+def difference_over_seeds(ours: ArrayLike, theirs: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Difference of two cells with the interval that other training seeds would give (Welch 1947).
+
+    Args:
+        ours: the score of each seed.
+        theirs: the same of the other; one value is that of a model before training, which has no seed.
+        level: coverage.
+
+    Returns:
+        None where a trained cell has one seed only.
+    """
+    first, second = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if first.size < 2:
+        return None
+    parts = [values.var(ddof=1) / values.size for values in (first, second) if values.size > 1]
+    sizes = [values.size for values in (first, second) if values.size > 1]
+    error, value = float(sum(parts)) ** 0.5, float(first.mean() - second.mean())
+    below = sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    degrees = error**4 / below if below > 0.0 else min(sizes) - 1
+    half = student_quantile(0.5 + level / 2.0, degrees) * error
+    return Interval(value, value - half, value + half, min(sizes))

@@ -1,78 +1,108 @@
-"""A model as lm-eval sees it: prompts in, texts out; everything else about the samples goes to the shard."""
+"""lm-eval's task for a benchmark, and stored samples in the place of the model that lm-eval evaluates."""
 
+import logging
+import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from bupo.errors import UserError
+from bupo.evaluation.sampling import Sample
+
+os.environ.setdefault("TQDM_DISABLE", "1")  # our own lines tell the progress
+
+import datasets
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
 
-from bupo.errors import UserError
-from bupo.evaluation.config import EvaluationSettings
-from bupo.evaluation.sampling import Sampler, Wanted
-from bupo.evaluation.shards import Key, Shard
-from bupo.progress import Progress
+from bupo.evaluation.task import TASK, TASK_DIRECTORY
 
 
-class SamplingLM(LM):
-    """Generates by a `Sampler`, skips what the shard already holds.
+class EvaluationTask:
+    """The task of the command line of lm-eval, on one benchmark.
 
-    It has no likelihoods: the tasks here only generate.
+    Args:
+        benchmark: parquet file in verl's schema.
+        grader: rule of the task's own numbers.
+
+    Attributes:
+        problems: ids of the problems, in the benchmark's order.
     """
 
-    def __init__(self, sampler: Sampler, shard: Shard, settings: EvaluationSettings, label: str) -> None:
-        super().__init__()
-        self.sampler, self.shard, self.settings, self.label = sampler, shard, settings, label
-        self.keys: list[Key] = []
-        template = settings.chat_template or getattr(sampler.tokenizer, "chat_template", None)
-        if template is None:
-            raise UserError(
-                "the model's tokenizer has no chat template; chat_template in the spec would be right"
-            )
-        self._template = template
+    def __init__(self, benchmark: Path, grader: str = "math_verify") -> None:
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        datasets.disable_progress_bars()
+        metadata: dict[str, Any] = {"benchmark": str(benchmark), "grader": grader}
+        manager = TaskManager(include_path=TASK_DIRECTORY, include_defaults=False, metadata=metadata)
+        self._loaded: Any = manager.load(TASK)
+        self._task: Any = self._loaded["tasks"][TASK]
+        self.problems: list[str] = list(self._task.eval_docs["id"])
+        self._places = {problem: place for place, problem in enumerate(self.problems)}
 
-    @property
-    def tokenizer_name(self) -> str:
-        """For lm-eval's records."""
-        return str(self.sampler.tokenizer.name_or_path)
+    def prompts(self, problems: Sequence[str], render: Callable[..., str]) -> dict[str, str]:
+        """The prompts of some problems, by id.
 
-    def chat_template(self, chat_template: bool | str = False) -> str:
-        """For lm-eval's records."""
-        return self._template if chat_template else ""
+        Args:
+            problems: at least one.
+            render: a chat as one text, as `Sampler.render`.
+        """
+        places = [self._places[problem] for problem in problems]
+        self._task.build_all_requests(samples=places, apply_chat_template=True, chat_template=render)
+        return {instance.doc["id"]: instance.args[0] for instance in self._task.instances}
 
-    def apply_chat_template(
-        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
-        """Render messages as in training; a template that refuses them is an error, nothing is dropped."""
-        return self.sampler.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            chat_template=self._template,
-            **self.settings.chat_template_kwargs,
+    def grade(self, problems: Sequence[str], samples: Iterable[Sample], repeats: int) -> list[dict[str, Any]]:
+        """Evaluate stored samples by lm-eval's evaluator.
+
+        Args:
+            problems: at least one.
+            samples: those with the numbers 0 to ``repeats`` - 1 of each of them.
+            repeats: how many samples of a problem there are.
+
+        Returns:
+            For each problem, in the benchmark's order, lm-eval's record: ``doc`` and the task's metrics.
+        """
+        self._task.set_config("repeats", repeats)
+        results = evaluate(
+            StoredSamples({(sample.problem_id, sample.sample): sample.text for sample in samples}),
+            self._loaded,
+            samples={TASK: sorted(self._places[problem] for problem in problems)},
+            bootstrap_iters=0,
+            log_samples=True,
         )
+        assert results is not None
+        return results["samples"][TASK]
+
+
+class StoredSamples(LM):
+    """Answers with texts that were drawn before; a problem that comes n times gets its samples 0..n-1.
+
+    It has no likelihoods: the task only generates.
+
+    Args:
+        texts: by problem id and number.
+    """
+
+    def __init__(self, texts: dict[tuple[str, int], str]) -> None:
+        super().__init__()
+        self.texts = texts
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Texts of all requests; a problem that comes n times gets its samples 0..n-1."""
+        """The texts of all requests."""
         seen: Counter[str] = Counter()
-        wanted: list[Wanted] = []
+        texts = []
         for request in requests:
             problem = request.doc["id"]
-            sample = seen[problem]
+            texts.append(self.texts[problem, seen[problem]])
             seen[problem] += 1
-            wanted.append(Wanted(problem, sample, request.args[0]))
-        self.keys = [(one.problem_id, one.sample) for one in wanted]
-        missing = [one for one in wanted if (one.problem_id, one.sample) not in self.shard.samples]
-        if missing:
-            found = len(wanted) - len(missing)
-            progress = Progress(self.label, len(wanted), "samples", done=found)
-            for samples in self.sampler.sample(missing, lambda finished: progress.update(found + finished)):
-                self.shard.add(samples)
-        return [self.shard.samples[key].text for key in self.keys]
+        return texts
 
     def loglikelihood(self, requests: list[Any]) -> Any:
         """Not of use for sampling tasks."""
-        raise UserError("a task of likelihoods was asked for; this model only generates (generate_until)")
+        raise UserError("a task of likelihoods was asked for; stored samples only answer generate_until")
 
     def loglikelihood_rolling(self, requests: list[Any]) -> Any:
         """Not of use for sampling tasks."""
-        raise UserError("a task of likelihoods was asked for; this model only generates (generate_until)")
+        raise UserError("a task of likelihoods was asked for; stored samples only answer generate_until")

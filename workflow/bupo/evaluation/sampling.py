@@ -13,17 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bupo.evaluation.config import EvaluationSettings
-from bupo.sampling import (
-    Completion,
-    Request,
-    SamplingSettings,
-    decode_in_batches,
-    end_tokens,
-    key_of,
-    load_generation_config,
-    sample_vllm,
-)
+from bupo.errors import UserError
+from bupo.evaluation.config import Decoding
+from bupo.sampling import Completion, Request, SamplingSettings, key_of, sample_vllm
 
 
 @dataclass(frozen=True)
@@ -54,19 +46,28 @@ class Sampler(ABC):
     Args:
         path: folder or hub id.
         revision: of the hub id.
-        settings: of the evaluation.
-        scratch: folder for responses that are not stored elsewhere yet.
+        settings: how responses are drawn.
+
+    Raises:
+        UserError: there is no chat template.
     """
 
-    def __init__(self, path: str, revision: str | None, settings: EvaluationSettings, scratch: Path) -> None:
+    def __init__(self, path: str, revision: str | None, settings: Decoding) -> None:
         from transformers import AutoTokenizer
 
-        self.path, self.revision, self.settings, self.scratch = path, revision, settings, scratch
+        self.path, self.revision, self.settings = path, revision, settings
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path, revision=revision)
+        self._template = settings.chat_template or getattr(self.tokenizer, "chat_template", None)
+        if self._template is None:
+            raise UserError(
+                "the model's tokenizer has no chat template; chat_template in the spec would be right"
+            )
 
     @cached_property
     def drawing(self) -> SamplingSettings:
         """How tokens are drawn."""
+        from bupo.sampling import end_tokens, load_generation_config
+
         source = load_generation_config(self.path, self.revision)
         return SamplingSettings(
             max_new_tokens=self.settings.max_new_tokens,
@@ -75,11 +76,26 @@ class Sampler(ABC):
             end_token_ids=frozenset(end_tokens(source, self.tokenizer)),
         )
 
-    def sample(self, wanted: list[Wanted], progress: Callable[[int], None]) -> Iterator[list[Sample]]:
+    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Messages as the model reads them in training; a template that refuses them is an error, nothing is
+        dropped.
+        """
+        return self.tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            chat_template=self._template,
+            **self.settings.chat_template_kwargs,
+        )
+
+    def sample(
+        self, wanted: list[Wanted], scratch: Path, progress: Callable[[int], None]
+    ) -> Iterator[list[Sample]]:
         """Draw all that is wanted and yield it in parts as they are finished, in any order.
 
         Args:
             wanted: what to draw.
+            scratch: folder for responses that are not handed over yet.
             progress: called with the number of responses finished so far.
 
         Raises:
@@ -91,12 +107,12 @@ class Sampler(ABC):
         }
         keys = [key_of(self.settings.seed, one.problem_id, one.sample) for one in wanted]
         requests = [Request(encoded[one.prompt], key) for one, key in zip(wanted, keys, strict=True)]
-        for part in self._complete(requests, progress):
+        for part in self._complete(requests, scratch, progress):
             yield [self._finish(wanted[place], keys[place], completion) for place, completion in part]
 
     @abstractmethod
     def _complete(
-        self, requests: Sequence[Request], progress: Callable[[int], None]
+        self, requests: Sequence[Request], scratch: Path, progress: Callable[[int], None]
     ) -> Iterator[list[tuple[int, Completion]]]:
         """Draw the requests; each completion comes with the place of its request."""
 
@@ -123,8 +139,10 @@ class HuggingFaceSampler(Sampler):
         return model.to(device).eval()
 
     def _complete(
-        self, requests: Sequence[Request], progress: Callable[[int], None]
+        self, requests: Sequence[Request], scratch: Path, progress: Callable[[int], None]
     ) -> Iterator[list[tuple[int, Completion]]]:
+        from bupo.sampling import decode_in_batches
+
         return decode_in_batches(self.model, requests, self.drawing, self.settings.batch_size, progress)
 
 
@@ -132,7 +150,7 @@ class VLLMSampler(Sampler):
     """Draws with vLLM in a process of its own; ``vllm`` of the settings are arguments of its engine."""
 
     def _complete(
-        self, requests: Sequence[Request], progress: Callable[[int], None]
+        self, requests: Sequence[Request], scratch: Path, progress: Callable[[int], None]
     ) -> Iterator[list[tuple[int, Completion]]]:
         engine = {"dtype": self.settings.dtype, **self.settings.vllm}
         return sample_vllm(
@@ -141,6 +159,6 @@ class VLLMSampler(Sampler):
             requests,
             self.drawing,
             engine,
-            self.scratch,
+            scratch,
             on_finished=progress,
         )

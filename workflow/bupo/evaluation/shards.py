@@ -1,87 +1,73 @@
-"""Stored responses: one parquet file of texts, written as sampling goes on and found again after a crash.
+"""How an evaluation is cut into jobs: parts of the benchmark's problems times ranges of sample numbers.
 
-While it is drawn a shard lies beside its final name (``partial-0.parquet``) and is rewritten whole from time
-to time; the final name appears when all is there. Each file carries the identity of its sampling (model,
-prompts, settings), so that responses of another model or temperature are never taken for these.
+A sample hangs on its problem and its number alone, so that any cut draws the same samples.
 """
 
-import shutil
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, fields
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from bupo.evaluation.sampling import Sample
-from bupo.files import atomic_path
-
-IDENTITY = b"bupo_sampling"
-SAVE_EVERY_S = 30.0
-
-Key = tuple[str, int]
+from bupo.errors import UserError
+from bupo.evaluation.config import EvaluationSettings
 
 
+@dataclass(frozen=True)
 class Shard:
-    """The samples of one evaluation on disk.
-
-    Args:
-        directory: of the evaluation.
-        identity: hash of all that the samples depend on.
+    """A part of the problems, and of each of them some samples: one job, one file.
 
     Attributes:
-        scratch: folder in which a sampler may keep what it has not handed over yet; gone when all is there.
+        part: which part of the problems, from 1.
+        parts: how many there are.
+        first: number of the first sample of each problem, from 0.
+        last: number of the last one, itself included.
     """
 
-    def __init__(self, directory: Path, identity: str) -> None:
-        self.final = directory / "shard-0.parquet"
-        self.partial = directory / "partial-0.parquet"
-        self.scratch = directory / f"partial-0-{identity[:16]}"
-        self.identity = identity
-        self.samples: dict[Key, Sample] = {}
-        for path in (self.final, self.partial):
-            self.samples.update({(s.problem_id, s.sample): s for s in read_samples(path, identity)})
-        self._saved = time.monotonic()
+    part: int
+    parts: int
+    first: int
+    last: int
 
-    def add(self, samples: Iterable[Sample]) -> None:
-        """Take in new samples; they are on disk within `SAVE_EVERY_S` seconds of drawing."""
-        self.samples.update({(sample.problem_id, sample.sample): sample for sample in samples})
-        if time.monotonic() - self._saved > SAVE_EVERY_S:
-            write_samples(self.partial, self.samples.values(), self.identity)
-            self._saved = time.monotonic()
+    @classmethod
+    def parse(cls, part: str, samples: str) -> "Shard":
+        """``I/N`` and ``A-B`` of the command line.
 
-    def finish(self, wanted: Iterable[Key]) -> list[Sample]:
-        """Write the final file with exactly the ``wanted`` samples, in that order, and return them."""
-        samples = [self.samples[key] for key in wanted]
-        write_samples(self.final, samples, self.identity)
-        self.partial.unlink(missing_ok=True)
-        for scratch in self.final.parent.glob("partial-0-*"):
-            shutil.rmtree(scratch)
-        return samples
+        Raises:
+            UserError: they are not of this form, or I is not from 1 to N, or B is below A.
+        """
+        of_problems, of_samples = re.fullmatch(r"(\d+)/(\d+)", part), re.fullmatch(r"(\d+)-(\d+)", samples)
+        if of_problems is None or not 1 <= int(of_problems[1]) <= int(of_problems[2]):
+            raise UserError(f"--shard {part}: I/N with I from 1 to N would be right, such as 2/4.")
+        if of_samples is None or int(of_samples[1]) > int(of_samples[2]):
+            raise UserError(
+                f"--samples {samples}: A-B would be right, the first and the last number from 0: 0-15."
+            )
+        return cls(*map(int, of_problems.groups()), *map(int, of_samples.groups()))
 
+    @property
+    def name(self) -> str:
+        """``1-of-2-samples-0-15``, as in the names of its files."""
+        return f"{self.part}-of-{self.parts}-samples-{self.first}-{self.last}"
 
-def write_samples(path: Path, samples: Iterable[Sample], identity: str) -> None:
-    """Write samples as parquet, atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def file(self, folder: Path) -> Path:
+        """The file that holds it when it is whole."""
+        return folder / f"shard-{self.name}.parquet"
 
-    rows = [asdict(sample) for sample in samples]
-    types = {"str": pa.string(), "int": pa.int64()}
-    schema = pa.schema([(field.name, types[_name(field.type)]) for field in fields(Sample)])
-    table = pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata({IDENTITY: identity.encode()})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    def problems(self, count: int) -> range:
+        """Places of its problems among ``count`` of them, in a row; none where there are more parts."""
+        return range((self.part - 1) * count // self.parts, self.part * count // self.parts)
 
-
-def read_samples(path: Path, identity: str) -> list[Sample]:
-    """Samples of a file, none where it does not exist or holds another sampling."""
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        return []
-    table = pq.read_table(path)
-    if (table.schema.metadata or {}).get(IDENTITY) != identity.encode():
-        return []
-    return [Sample(**row) for row in table.to_pylist()]
+    @property
+    def numbers(self) -> range:
+        """Numbers of its samples."""
+        return range(self.first, self.last + 1)
 
 
-def _name(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+def cut(settings: EvaluationSettings) -> list[Shard]:
+    """All shards of an evaluation, in the order of samples and problems: the first numbers come first."""
+    parts, total = settings.shards.problems, settings.samples
+    size = settings.shards.samples or total
+    return [
+        Shard(part, parts, first, min(first + size, total) - 1)
+        for first in range(0, total, size)
+        for part in range(1, parts + 1)
+    ]

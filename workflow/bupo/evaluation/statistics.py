@@ -1,32 +1,16 @@
-"""Numbers about repeated samples: pass@k, avg@n, maj@n, and how far each of them can be trusted.
-
-Everything here takes 0/1 arrays of shape (problems, samples) or counts, works in numpy, draws from fixed
-seeds and knows nothing of files or plots. Two sources of chance are kept apart: which problems the benchmark
-happens to hold (intervals over problems: whole problems are resampled, so the samples of one stay together),
-and which tokens the decoder happened to draw (intervals over decoding: problems stay, samples are redrawn).
-"""
+"""Numbers of an evaluation: avg@n, pass@k and maj@k of each problem. Pure numpy, fixed seeds."""
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from math import comb
-from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-BLOCK = 1_000_000  # random numbers held at once
-
-
-class Interval(NamedTuple):
-    """A number with its interval and what it rests on (``n`` problems)."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+Counts = NDArray[np.int64]
+DRAWS = 200
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -59,121 +43,66 @@ def pass_at_k_per_problem(correct: ArrayLike, k: int) -> Floats:
     return pass_at_k_table(matrix.shape[1], k)[matrix.astype(np.int64).sum(axis=1)]
 
 
-def majority(keys: Sequence[str | None], correct: Sequence[bool]) -> float:
-    """maj@n of one problem: the chance that the most frequent answer is right, ties broken at random.
+def camps(keys: Sequence[str | None], correct: Sequence[bool]) -> Counts:
+    """How many samples of a problem vote alike: the right ones, those without a vote, each wrong answer.
 
     Args:
-        keys: spelling of each sample's answer under which equal answers agree; None does not vote.
+        keys: spelling of each sample's answer under which equal answers agree; what is no text, as None or
+            a table's NaN, does not vote.
         correct: whether each sample is right. All right samples are one camp, however they spell it.
     """
-    votes: Counter[tuple[bool, str | None]] = Counter()
-    for key, right in zip(keys, correct, strict=True):
-        if right or key is not None:
-            votes[(True, None) if right else (False, key)] += 1
-    if not votes:
-        return 0.0
-    most = max(votes.values())
-    leaders = [camp for camp, count in votes.items() if count == most]
-    return float((True, None) in leaders) / len(leaders)
+    wrong = [key for key, right in zip(keys, correct, strict=True) if not right]
+    votes = Counter(key for key in wrong if isinstance(key, str))
+    silent = len(wrong) - votes.total()
+    return np.array([len(keys) - len(wrong), silent, *votes.values()], dtype=np.int64)
 
 
-def majority_at_k(
-    keys: Sequence[str | None], correct: Sequence[bool], k: int, draws: int = 200, seed: int = 0
-) -> float:
+def share_of_right(counts: Counts) -> Floats:
+    """1 where the right answer is the most frequent one, its share of a tie, else 0.
+
+    Args:
+        counts: as `camps` gives them, along the last axis; shape (..., camps).
+    """
+    voting = np.delete(counts, 1, axis=-1)
+    most = voting.max(axis=-1, keepdims=True)
+    leaders = (voting == most).sum(axis=-1)
+    return np.where((voting[..., 0] == most[..., 0]) & (most[..., 0] > 0), 1.0 / leaders, 0.0)
+
+
+def majority(keys: Sequence[str | None], correct: Sequence[bool]) -> float:
+    """maj@n of one problem: the chance that the most frequent answer is right, ties broken at random."""
+    return float(share_of_right(camps(keys, correct)))
+
+
+def majority_at_k(counts: Counts, k: int, draws: int = DRAWS, seed: int = 0) -> float:
     """maj@k of one problem: the mean of `majority` over ``draws`` random subsets of k of its samples.
+
+    Args:
+        counts: of the problem's samples, as `camps` gives them.
+        k: size of a subset; with all samples there is only one.
+        draws: number of subsets.
+        seed: of the subsets.
 
     Raises:
         ValueError: if k is below 1 or above the number of samples.
     """
-    if not 1 <= k <= len(keys):
-        raise ValueError(f"maj@{k} of {len(keys)} samples: k from 1 to {len(keys)} would be right")
-    if k == len(keys):
-        return majority(keys, correct)
-    rng = np.random.default_rng(seed)
-    subsets = [rng.permutation(len(keys))[:k] for _ in range(draws)]
-    return float(np.mean([majority([keys[i] for i in s], [correct[i] for i in s]) for s in subsets]))
+    n = int(counts.sum())
+    if not 1 <= k <= n:
+        raise ValueError(f"maj@{k} of {n} samples: k from 1 to {n} would be right")
+    if k == n:
+        return float(share_of_right(counts))
+    subsets = np.random.default_rng(seed).multivariate_hypergeometric(counts, k, size=draws)
+    return float(share_of_right(subsets).mean())
 
 
-def over_problems(
-    per_problem: ArrayLike,
-    resamples: int = 10_000,
-    level: float = 0.95,
-    seed: int = 0,
-    bounds: tuple[float, float] = (0.0, 1.0),
-) -> Interval:
-    """Mean over problems with a bootstrap interval over problems.
+def majority_variance(counts: Counts, k: int, draws: int = DRAWS, seed: int = 0) -> float:
+    """Variance of `majority_at_k` from the chance of decoding: mostly an upper bound.
 
-    The percentile interval is widened for small n by sqrt(n / (n - 1)) and the ratio of Student's to the
-    normal quantile (Hesterberg 2015, "expanded percentile"); without that it covers too little with 30
-    problems. Where all values are equal no resampling can show any spread: there the share of problems with
-    another value is at most 1 - (alpha/2)^(1/n), and the interval lets that share lie at the bounds.
-
-    Args:
-        per_problem: one value for each problem, shape (problems,).
-        resamples: number of bootstrap resamples.
-        level: coverage, such as 0.95.
-        seed: seed of the resampling.
-        bounds: the least and greatest value that a problem can have.
+    A mean over all subsets of k of n samples has a variance of at most k/n times that of one draw of k
+    samples (Hoeffding 1948, theorem 5.2). That of one is estimated from draws with replacement, which with
+    k = n is up to a third too low where two answers are nearly as frequent.
     """
-    values = np.asarray(per_problem, dtype=np.float64)
-    n = values.size
-    if n == 0:
-        raise ValueError("an interval over problems needs at least one problem")
-    mean, alpha = float(values.mean()), 1.0 - level
-    if np.all(values == values[0]):
-        slack = 1.0 - (alpha / 2.0) ** (1.0 / n)
-        return Interval(mean, mean - slack * (mean - bounds[0]), mean + slack * (bounds[1] - mean), n)
-    tail = NormalDist().cdf(-((n / (n - 1)) ** 0.5) * student_quantile(1.0 - alpha / 2.0, n - 1))
-    low, high = np.quantile(resampled_means(values, resamples, seed), [tail, 1.0 - tail])
-    return Interval(mean, float(low), float(high), n)
-
-
-def resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
-    """Means of bootstrap resamples of ``values``, shape (resamples,), a block at a time."""
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    rows = max(1, BLOCK // values.size)
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        means[start : start + count] = values[rng.integers(0, values.size, (count, values.size))].mean(axis=1)
-    return means
-
-
-def over_decoding(
-    correct: ArrayLike, k: int | None = None, resamples: int = 2_000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of avg@n (``k`` None) or pass@k from the chance of decoding alone, problems held fixed.
-
-    The number of right samples of each problem is redrawn from Binomial(n, c/n); the interval is the estimate
-    plus and minus the normal quantile times the spread of the redrawn estimates, inside [0, 1]. (Their
-    quantiles would be biased: samples drawn with replacement repeat, which lowers pass@k.)
-
-    Args:
-        correct: 0/1 array of shape (problems, samples).
-        k: of pass@k, or None for avg@n.
-        resamples: number of redraws.
-        level: coverage.
-        seed: seed of the redraws.
-    """
-    matrix = np.asarray(correct)
-    problems, n = matrix.shape
-    counts = matrix.astype(np.int64).sum(axis=1)
-    table = np.arange(n + 1) / n if k is None else pass_at_k_table(n, k)
-    value = float(table[counts].mean())
-    rng = np.random.default_rng(seed)
-    redrawn = np.empty(resamples)
-    rows = max(1, BLOCK // problems)
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        redrawn[start : start + count] = table[rng.binomial(n, counts / n, (count, problems))].mean(axis=1)
-    spread = NormalDist().inv_cdf(0.5 + level / 2.0) * float(redrawn.std()) * (n / max(1, n - 1)) ** 0.5
-    return max(0.0, value - spread), min(1.0, value + spread)
-
-
-def student_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t from the normal one (Cornish-Fisher, third order; 1% off at 3 degrees)."""
-    z = NormalDist().inv_cdf(probability)
-    first = (z**3 + z) / 4.0
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96.0
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384.0
-    return z + first / degrees + second / degrees**2 + third / degrees**3
+    n = int(counts.sum())
+    fresh = np.random.default_rng(seed).multinomial(k, counts / n, size=draws)
+    chance = float(share_of_right(fresh).mean())
+    return k / max(1, n - 1) * chance * (1.0 - chance)

@@ -1,24 +1,26 @@
-"""What lm-eval calls: a benchmark's problems, and the grading of all samples of one problem.
+"""What lm-eval calls for every task: a benchmark's problems, and the grading of all samples of one problem.
 
-``tasks/bupo_benchmark.yaml`` names these functions, so lm-eval's own command line runs them as well as ours.
+The files of ``tasks/`` name these functions, so lm-eval's own command line runs them as well as ours.
 """
 
 import atexit
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bupo.errors import UserError
 from bupo.evaluation.statistics import majority, pass_at_k
-from bupo.grading import RULES, Grader
+from bupo.grading import RULES, Grader, last_boxed
 
 if TYPE_CHECKING:
     import datasets
 
 TASK = "bupo_benchmark"
 TASK_DIRECTORY = Path(__file__).parent / "tasks"
-POWERS = tuple(2**exponent for exponent in range(9))  # the k that the task file declares: 1, 2, 4 ... 256
+
+Document = dict[str, str]
 
 
 def load_benchmark(
@@ -32,44 +34,53 @@ def load_benchmark(
         _: lm-eval also passes the model's arguments.
 
     Raises:
-        ValueError: if there is no such file, an id is there twice, or a prompt is not one user message after
-            at most one system message.
+        UserError: there is no such file, an id is there twice, or a prompt is not one user message after at
+            most one system message.
     """
-    import datasets
     import pandas as pd
 
     if benchmark is None or not Path(benchmark).is_file():
-        raise ValueError(
+        raise UserError(
             f"benchmark is {benchmark!r}; a parquet file in verl's schema would be right "
-            """(--metadata '{"benchmark": "results/demo/data/verl/tiny_qwen3/NAME.parquet"}')"""
+            """(--metadata '{"benchmark": "results/demo/data/verl/tiny_qwen3/NAME.parquet"}')."""
+        )
+    rows = pd.read_parquet(benchmark).to_dict("records")
+    documents = [
+        document(row["extra_info"]["id"], row["prompt"], row["reward_model"]["ground_truth"], grader)
+        for row in rows
+    ]
+    return as_dataset(documents, benchmark)
+
+
+def document(problem_id: str, prompt: Sequence[Mapping[str, str]], answer: str, grader: str) -> Document:
+    """A problem as lm-eval's document: id, system message ("" for none), user message, gold answer, rule."""
+    roles = [message["role"] for message in prompt]
+    if roles not in (["user"], ["system", "user"]):
+        raise UserError(
+            f"the prompt of {problem_id} has the roles {roles}; [system, user] or [user] would be right."
         )
     if grader not in RULES:
-        raise ValueError(f"grader is {grader!r}; one of {', '.join(RULES)} would be right")
-    table = pd.read_parquet(benchmark)
-    documents = [document(row, grader) for row in table.to_dict("records")]
-    twice = [name for name, count in Counter(doc["id"] for doc in documents).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"{benchmark}: the id {twice[0]!r} is there more than once; ids that differ would be right"
-        )
-    return datasets.DatasetDict({"test": datasets.Dataset.from_list(documents)})
-
-
-def document(row: Mapping[Any, Any], grader: str) -> dict[str, str]:
-    """One row of verl's schema, flat: id, system and user message, gold answer, rule."""
-    messages = [dict(message) for message in row["prompt"]]
-    roles = [message["role"] for message in messages]
-    if roles not in (["user"], ["system", "user"]):
-        raise ValueError(f"the prompt has roles {roles}; [system, user] or [user] would be right")
-    extra = row["extra_info"]
+        raise UserError(f"grader is {grader!r}; one of {', '.join(RULES)} would be right.")
+    system = prompt[0]["content"] if len(roles) == 2 else ""
     return {
-        "id": str(extra["id"]),
-        "problem": str(extra["problem"]),
-        "answer": str(row["reward_model"]["ground_truth"]),
-        "system": messages[0]["content"] if len(messages) == 2 else "",
-        "user": messages[-1]["content"],
+        "id": str(problem_id),
+        "system": system,
+        "user": prompt[-1]["content"],
+        "answer": str(answer),
         "grader": grader,
     }
+
+
+def as_dataset(documents: list[Document], where: str) -> "datasets.DatasetDict":
+    """Documents as the split ``test``, which the task files name."""
+    import datasets
+
+    twice = [name for name, count in Counter(doc["id"] for doc in documents).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"{where}: the id {twice[0]!r} is there more than once; ids that differ would be right."
+        )
+    return datasets.DatasetDict({"test": datasets.Dataset.from_list(documents)})
 
 
 @cache
@@ -80,18 +91,29 @@ def shared_grader(rule: str) -> Grader:
     return grader
 
 
-def keep_all(responses: list[list[str]], _documents: Any) -> list[list[str]]:
-    """Filter that keeps every repeat (lm-eval's default keeps the first)."""
-    return [list(repeats) for repeats in responses]
+def last_boxes(responses: Sequence[Sequence[str]], _documents: Any) -> list[list[str]]:
+    r"""Filter that keeps every repeat (lm-eval's default keeps the first), each cut down to its last box.
+
+    The grade of ``\boxed{...}`` alone is that of the whole response; lm-eval's log of samples holds what a
+    filter returns beside the texts, and so holds the texts once.
+    """
+    return [[_box(text) for text in repeats] for repeats in responses]
 
 
-def process_results(doc: dict[str, str], results: list[list[str]]) -> dict[str, Any]:
+def _box(response: str) -> str:
+    answer = last_boxed(response)
+    if answer is None:
+        return ""
+    space = " " if answer.endswith("\\") else ""  # or the last backslash would escape the brace
+    return f"\\boxed{{{answer}{space}}}"
+
+
+def process_results(doc: Document, results: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Grade all samples of one problem by both rules; the numbers come from the document's rule.
 
     Returns:
-        avg, maj, every pass_at_k with k a power of two up to the number of samples, the share without a box,
-        and ``grades``: for each sample what each rule says (declared in the task file, since lm-eval
-        aggregates whatever is returned).
+        avg, maj, the share without a box, pass_at_1 to pass_at_n for n samples, and ``grades``: for each
+        sample what each rule says (declared in the task file, since lm-eval aggregates whatever is returned).
     """
     (responses,) = results
     grades = [
@@ -104,9 +126,14 @@ def process_results(doc: dict[str, str], results: list[list[str]]) -> dict[str, 
         "avg": correct / n,
         "maj": majority([grade["key"] for grade in headline], [grade["correct"] for grade in headline]),
         "no_box": sum(grade["status"] == "no_box" for grade in headline) / n,
-        **{f"pass_at_{k}": pass_at_k(n, correct, k) for k in POWERS if k <= n},
+        **_pass_at_every_k(n, correct),
         "grades": grades,
     }
+
+
+@cache
+def _pass_at_every_k(n: int, correct: int) -> dict[str, float]:
+    return {f"pass_at_{k}": pass_at_k(n, correct, k) for k in range(1, n + 1)}
 
 
 def agreement(rows: list[list[dict[str, dict[str, Any]]]]) -> float:

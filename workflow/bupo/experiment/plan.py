@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bupo.data.config import DataSet
 from bupo.errors import UserError
+from bupo.evaluation.config import EvaluationSettings
+from bupo.evaluation.shards import cut
 from bupo.experiment.cells import Cell
 from bupo.experiment.schema import Experiment
 from bupo.files import exclusive
@@ -23,6 +26,7 @@ class Plan:
         data_sets: every problem set that is prepared, by name.
         models: every model that is prepared, by name.
         cells: every training run.
+        evaluation: how it is evaluated, the same for every run and benchmark.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Plan:
     data_sets: Mapping[str, DataSet]
     models: Mapping[str, ModelConfig]
     cells: tuple[Cell, ...]
+    evaluation: EvaluationSettings
 
     @property
     def train_sets(self) -> list[str]:
@@ -96,6 +101,16 @@ class Plan:
             for run in self.evaluations
             for benchmark in self.benchmarks
         ]
+
+    @property
+    def sampled_in_parts(self) -> bool:
+        """Whether the samples of an evaluation are drawn by several jobs, and graded by one more."""
+        return len(cut(self.evaluation)) > 1
+
+    def samples(self, run: str, benchmark: str) -> list[str]:
+        """The files with the samples of a run on a benchmark."""
+        folder = Path(self.folder) / "evaluation" / run / benchmark
+        return [str(shard.file(folder)) for shard in cut(self.evaluation)]
 
     def table(self, model: str, problems: str) -> str:
         """A problem set in verl's schema with the prompts of a model."""

@@ -17,7 +17,7 @@ from bupo.data.config import DataSet, DataSpec
 from bupo.data.prompts import PROMPTS
 from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
-from bupo.evaluation.config import EvaluationSettings
+from bupo.evaluation.config import Decoding, EvaluationSettings
 from bupo.experiment.cells import cells_of
 from bupo.experiment.compose import OF_MODEL, compose_cell
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
@@ -80,7 +80,7 @@ def plan_of(
     data = experiment.data
     sets = load_sets(configs, [*data.train, *data.benchmarks, *data.spare], f"{where}: data")
     sets |= load_sets(configs, experiment.analysis.problems, f"{where}: analysis.problems")
-    _check_settings(configs, experiment, where)
+    evaluation = _check_settings(configs, experiment, where)
     load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     settings = load_entry(configs, "settings", experiment.training.settings, f"{where}: training.settings")
     for key in data.limits:
@@ -91,7 +91,7 @@ def plan_of(
     layers = {model: models[model].layers for model in models}
     cells = cells_of(experiment, layers, load_methods(configs), where, settings.get(OF_MODEL) or {})
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
-    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells))
+    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells), evaluation)
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -101,10 +101,11 @@ def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], di
     return entries[0], entries[1]
 
 
-def _check_settings(configs: Path, experiment: Experiment, where: str) -> None:
-    analysis, evaluation = _settings(configs, experiment)
+def _check_settings(configs: Path, experiment: Experiment, where: str) -> EvaluationSettings:
+    """The settings of the evaluation; those of the analysis are checked as well."""
+    analysis, values = _settings(configs, experiment)
     file = configs / "evaluation" / f"{experiment.evaluation.settings}.yaml"
-    validated(EvaluationSettings, evaluation, file)
+    evaluation = validated(EvaluationSettings, values, file)
     file = configs / "analysis" / f"{experiment.analysis.settings}.yaml"
     settings, shards = validated(Analysis, analysis, file), experiment.analysis.shards
     if settings.problems is not None:
@@ -115,6 +116,7 @@ def _check_settings(configs: Path, experiment: Experiment, where: str) -> None:
                 f"{where}: analysis.shards = {shards} should be at most {batches}, for that many batches of "
                 f"responses come of {problems} problems with the settings in {file}."
             )
+    return evaluation
 
 
 def _overridden(values: Any, overrides: list[str], where: str) -> Any:
@@ -138,12 +140,15 @@ def _write(plan: Plan, configs: Path) -> None:
         specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed, "chat_template": template}
     for name in experiment.models.train:
         prompt = PROMPTS[plan.models[name].prompt]
-        specs[f"evaluation/{name}"] = {
+        spec = {
             **evaluation,
             "seed": experiment.seed,
             "chat_template": prompt.template,
             "chat_template_kwargs": prompt.template_options,
         }
+        specs[f"evaluation/{name}"] = spec
+        # Samples hang neither on their number nor on the grader: a change of those draws none of them again.
+        specs[f"sampling/{name}"] = {key: spec[key] for key in spec if key in Decoding.model_fields}
     for cell in plan.cells:
         specs[f"runs/{cell.run}"] = {
             **cell.as_dict(),

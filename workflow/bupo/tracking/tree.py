@@ -48,8 +48,9 @@ def finish(tracking_file: Path, experiment_file: Path, report: Path | None) -> N
         with open_store(tracking.uri) as client:
             log_results(client, tracking, run, results_of(run, experiment, root))
         progress.update(done, run)
-    if report is not None:
-        with open_store(tracking.uri) as client:
+    with open_store(tracking.uri) as client:
+        client.log_artifact(tracking.parent_run_id, str(experiment_file), "experiment")
+        if report is not None:
             log_report(client, tracking, report, root / "summary.json")
 
 
