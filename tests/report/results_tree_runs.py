@@ -182,6 +182,16 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
     table = pd.DataFrame(scores)
     table.to_parquet(target / "scores.parquet")
     pd.DataFrame(shard).to_parquet(target / "shard-0.parquet")
+    at_odds = {
+        "gold": "1/2",
+        "answer": "<0.5>",
+        "samples": 3,
+        "problem_id": scores[0]["problem_id"],
+        "sample": 0,
+    }
+    at_odds |= {"correct_math_verify": True, "gold_read_math_verify": "1/2", "answer_read_math_verify": "1/2"}
+    at_odds |= {"correct_string": False, "gold_read_string": "\\frac{1}{2}", "answer_read_string": ""}
+    pd.DataFrame([at_odds]).to_csv(target / "disagreements.csv", index=False)
     ks = [k for k in (1, 2, 4, 8) if k <= samples]
     no_box = float((table["status"] == "no_box").mean())
     write_json(
@@ -200,6 +210,7 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
             "mean_tokens": float(table["n_tokens"].mean()),
             "grader": "math_verify",
             "grader_disagreements": 3,
+            "grader_timeout_share": 0.001,
             "settings": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48},
         },
     )

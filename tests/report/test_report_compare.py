@@ -9,20 +9,12 @@ import pytest
 from results_tree import Scenario, make_tree
 
 from bupo.figures.style import PALETTE, cell_looks
+from bupo.report.cells import MEAN, Cell, cells_of, grpo_for
 from bupo.report.collect import collect, read_metrics, switches, trains_internal
-from bupo.report.compare import (
-    ABOVE,
-    BELOW,
-    MEAN,
-    OPEN,
-    Cell,
-    cells_of,
-    comparisons_of,
-    grpo_for,
-    headline,
-    scores_of,
-)
+from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, OPEN, comparisons_of, headline, leaders
 from bupo.report.records import Estimate, Evaluated, Results, Run
+from bupo.report.scores import scores_of
+from bupo.report.spread import spreads
 from bupo.report.verdict import answers, points
 
 SAMPLES = 4
@@ -144,6 +136,68 @@ def test_seeds_are_taken_together():
     assert score.avg.value == pytest.approx(np.mean(list(score.by_seed.values())))
     assert not any("one seed" in sentence for sentence in answer.sentences)
     assert len([c for c in comparisons if c.benchmark == MEAN]) == 3
+
+
+def test_a_gain_of_one_lucky_seed_is_not_above():
+    """Two seeds far better, one far worse: over problems it looks like a gain, over seeds it is none."""
+    found = results({"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.6)}, SIZES, seeds=(1, 2, 3))
+    lucky = {1: 0.85, 2: 0.8, 3: 0.3}
+
+    def seeded(run: Run) -> Run:
+        rng = np.random.default_rng(run.seed)
+        sizes = SIZES.items()
+        drawn = {name: evaluated(name, rng.random((n, SAMPLES)) < lucky[run.seed]) for name, n in sizes}
+        return dataclasses.replace(run, evaluated=drawn)
+
+    runs = [seeded(run) if run.cell == "bupo-k3" else run for run in found.runs]
+    found = dataclasses.replace(found, runs=runs)
+    comparison = next(c for c in told(found)[1] if (c.against, c.benchmark) == ("grpo", MEAN))
+    assert comparison.difference.low > 0 and comparison.corrected < 0.01
+    assert comparison.over_seeds.low < 0 < comparison.over_seeds.high
+    assert comparison.verdict == ABOVE_HERE and comparison.words == "above, not over seeds"
+    steady = told(
+        results({"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.7)}, SIZES, seeds=(1, 2, 3))
+    )
+    assert {c.verdict for c in steady[1] if c.cell == "bupo-k3" and c.benchmark == MEAN} == {ABOVE}
+
+
+def test_what_few_problems_cannot_show_is_said_so():
+    found = results({"base": {"a": 0.5}, "grpo": {"a": 0.5}, "bupo-k3": {"a": 0.55}}, {"a": 30})
+    comparisons = [c for c in told(found)[1] if c.against == "grpo"]
+    assert [c.words for c in comparisons] == ["not resolvable with 30 problems"]
+    assert comparisons[0].resolvable > abs(comparisons[0].difference.value)
+    alone = results(
+        {"base": {"a": 0.5}, "grpo": {"a": 0.5}, "bupo-k3": {"a": 0.55}, "bupo-k4": {"a": 0.5}}, {"a": 30}
+    )
+    of_two = next(c for c in told(alone)[1] if (c.cell, c.against) == ("bupo-k3", "grpo"))
+    assert of_two.resolvable > comparisons[0].resolvable, "a larger family resolves less"
+
+
+def test_no_winner_leads_inside_the_noise():
+    def leading(rates):
+        found = results(rates, SIZES)
+        cells = cells_of(found)
+        scores = leaders(found, cells, scores_of(found, cells))
+        return {(s.cell, s.benchmark) for s in scores if s.leads}
+
+    near = {"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.53)}
+    assert leading(near) == set()
+    far = {"base": both(0.3), "grpo": both(0.4), "bupo-k3": both(0.8)}
+    assert leading(far) == {("bupo-k3", "a"), ("bupo-k3", "b"), ("bupo-k3", MEAN)}
+    assert leading({"base": both(0.9)}) == set()
+
+
+def test_scores_have_an_interval_for_every_chance():
+    found = results({"base": both(0.3), "grpo": both(0.5)}, SIZES, seeds=(1, 2, 3))
+    scores = {(s.cell, s.benchmark): s for s in scores_of(found, cells_of(found))}
+    for score in scores.values():
+        assert score.avg.low < score.avg.value < score.avg.high
+        assert score.decoding.low < score.avg.value < score.decoding.high
+        assert (score.over_seeds is None) == (score.cell == "base")
+    wide, narrow = scores["grpo", "a"].avg, scores["grpo", "a"].decoding
+    assert narrow.high - narrow.low <= wide.high - wide.low
+    split = {(cell.name, name): parts for cell, name, parts in spreads(found, cells_of(found))}
+    assert split["base", "a"].seeds is None and split["grpo", "a"].seeds is not None
 
 
 def test_grpo_on_another_training_set_is_no_baseline():

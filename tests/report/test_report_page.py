@@ -105,6 +105,24 @@ def test_numbers_in_the_page_are_those_of_the_evaluation(demo, page):
     assert f"{100 * float(row['avg_at_n']):.1f}" == value and value in page.text
 
 
+def test_every_score_stands_beside_what_explains_it(page):
+    text = squeezed(page.text)
+    assert re.search(
+        r"decoding \d+\.\d to \d+\.\d 100 problems × 8 cut off \d+\.\d, no box \d+\.\d, \d+ tokens", text
+    )
+    assert "Where the spread is from" in text and "A/S + B/P + C/(S P) + D/(S P n)" in text
+    assert "not resolvable with" in text or "above" in text
+
+
+def test_graders_at_odds_are_shown_with_both_readings(demo, page, html):
+    text = squeezed(page.text)
+    assert "Graders at odds: 2 answers to review" in text
+    assert "right (1/2; 1/2) wrong (nothing; \\frac{1}{2})" in text
+    assert "&lt;0.5&gt;" in html
+    rows = list(csv.DictReader((demo / "report/tables/grader_disagreements.csv").open()))
+    assert [(row["samples"], row["runs"], row["answer"]) for row in rows] == [("12", "4", "<0.5>")] * 2
+
+
 def test_auto_says_what_it_resolved_to_and_why(demo, floor, page):
     assert "auto is layer 3, the measured boundary layer of tiny_qwen3." in squeezed(page.text)
     text = squeezed(Page((floor / "report/index.html").read_text()).text)
@@ -194,7 +212,7 @@ def test_the_command_makes_the_same_page_and_removes_old_files(demo, tmp_path):
     tables = {path.stem: list(csv.reader(path.open())) for path in (root / "report/tables").iterdir()}
     assert set(tables) == {
         *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy", "flow"),
-        *("boundary", "data", "training_rows", "contamination", "cost"),
+        *("boundary", "data", "training_rows", "contamination", "cost", "grader_disagreements", "variance"),
     }
     assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
     assert [row[1] for row in tables["boundary"][1:7]] == ["1", "2", "3", "4", "5", "6"]

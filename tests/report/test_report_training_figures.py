@@ -1,7 +1,7 @@
 import pytest
 
 from bupo.figures.style import cell_looks
-from bupo.report.compare import Cell
+from bupo.report.cells import Cell
 from bupo.report.figures_training import CROWDED, CURVES, training_curve
 from bupo.report.records import Run
 

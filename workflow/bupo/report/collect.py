@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bupo.errors import UserError
+from bupo.evaluation.store import first_texts
 from bupo.figures.study import Study
 from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
@@ -27,6 +28,7 @@ from bupo.report.records import (
     Results,
     Run,
 )
+from bupo.report.review import read_review
 
 
 def collect(experiment_file: Path) -> Results:
@@ -215,9 +217,6 @@ class _Reader:
 
 def evaluated(summary: Mapping[str, Any], scores: Path) -> Evaluated:
     """One evaluation from its summary and the files beside it."""
-    shards = sorted(scores.parent.glob("shard-*.parquet"))
-    columns = ["problem_id", "sample", "text"]
-    responses = pd.concat([pd.read_parquet(path, columns=columns) for path in shards]) if shards else None
     return Evaluated(
         benchmark=summary["benchmark"],
         n_problems=summary["n_problems"],
@@ -229,8 +228,15 @@ def evaluated(summary: Mapping[str, Any], scores: Path) -> Evaluated:
         mean_tokens=summary["mean_tokens"],
         grader=summary["grader"],
         disagreements=summary.get("grader_disagreements"),
+        pass_at_k_decoding={
+            int(k): (v["decoding_low"], v["decoding_high"])
+            for k, v in summary["pass_at_k"].items()
+            if "decoding_low" in v
+        },
+        grader_timeout=summary.get("grader_timeout_share"),
+        review=read_review(scores.with_name("disagreements.csv")),
         scores=pd.read_parquet(scores),
-        responses=responses,
+        responses=first_texts(scores.parent, summary.get("sampling_sha256")),
     )
 
 

@@ -10,7 +10,8 @@ from bupo.figures.panel import Panel
 from bupo.figures.style import Look
 from bupo.figures.training_flow import TrainedRun, training_flows
 from bupo.report import figures_scores
-from bupo.report.compare import Cell, Comparison
+from bupo.report.cells import Cell
+from bupo.report.compare import Comparison
 from bupo.report.figures_training import CURVES, training_curve
 from bupo.report.records import Results
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bupo.evaluation.comparison import problem_values
-from bupo.report.compare import BASE, Cell
-from bupo.report.records import Evaluated, Results
+from bupo.report.cells import Cell
+from bupo.report.records import BASE, Evaluated, Results
 
 LONGEST = 1500
 

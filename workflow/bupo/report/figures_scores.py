@@ -6,7 +6,8 @@ from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from bupo.figures.panel import Panel, finish
 from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure
-from bupo.report.compare import MEAN, Cell, Comparison
+from bupo.report.cells import MEAN, Cell
+from bupo.report.compare import Comparison
 from bupo.report.records import BASE
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bupo.figures.panel import Panel, finish
 from bupo.figures.style import INK, MUTED, WIDE, Look, legend_below, new_figure, whole_numbers
-from bupo.report.compare import Cell
+from bupo.report.cells import Cell
 from bupo.report.records import BASE, Run
 
 CROWDED, TALL = 6, 4.4

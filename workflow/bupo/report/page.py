@@ -10,26 +10,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bupo.figures.style import PALETTE, Look, cell_looks
 from bupo.files import write_json, write_text
 from bupo.progress import duration
+from bupo.report.cells import MEAN, Cell, cells_of, grpo_for
 from bupo.report.collect import collect
-from bupo.report.compare import (
-    BASE,
-    MEAN,
-    Cell,
-    Comparison,
-    Score,
-    cells_of,
-    comparisons_of,
-    grpo_for,
-    scores_of,
-)
+from bupo.report.compare import Comparison, comparisons_of, leaders
 from bupo.report.drawing import Figures, draw
 from bupo.report.examples import examples
 from bupo.report.figures_training import CURVES, not_recorded
 from bupo.report.provenance import commit, hashes, versions
-from bupo.report.records import Estimate, Results, Run
+from bupo.report.records import BASE, Estimate, Results, Run
+from bupo.report.review import reviewed
+from bupo.report.scores import Score, scores_of
+from bupo.report.spread import spreads
 from bupo.report.summary import summary
 from bupo.report.tables import all_tables, mean_label
 from bupo.report.verdict import Answer, answers, points, span
+
+MOST_REVIEWED = 60
 
 
 def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
@@ -42,7 +38,7 @@ def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
     """
     results = collect(experiment_file)
     cells = cells_of(results)
-    scores = scores_of(results, cells)
+    scores = leaders(results, cells, scores_of(results, cells))
     comparisons = comparisons_of(results, cells)
     told = answers(results, cells, scores, comparisons)
     styles = cell_looks([cell.name for cell in cells])
@@ -101,6 +97,10 @@ def render(
         figures=figures,
         layers=[_layer_sentence(cell.first) for cell in cells if cell.first.layer_requested == "auto"],
         collapsed=[run for run in results.runs if run.collapse],
+        review=reviewed(cells, results.benchmarks),
+        spreads=spreads(results, cells),
+        root=root_points,
+        most_reviewed=MOST_REVIEWED,
         unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
         examples=examples(results, cells),
         versions=versions(),
@@ -118,6 +118,11 @@ def percent(share: float | None, digits: int = 1) -> str:
 def interval(estimate: Estimate) -> str:
     """The interval of a share, in percent."""
     return f"{percent(estimate.low)} to {percent(estimate.high)}"
+
+
+def root_points(variance: float | None) -> str:
+    """A part of a variance as a standard deviation in percentage points."""
+    return "–" if variance is None else f"{100 * variance**0.5:.1f}"
 
 
 def nats(value: float) -> str:

@@ -32,10 +32,12 @@ class Evaluated:
     Attributes:
         avg: mean share of right answers (avg@n).
         pass_at_k: by k.
-        truncated, no_box: shares of responses.
+        pass_at_k_decoding: bounds of pass@k over decoding, by k, where recorded.
+        truncated, no_box, grader_timeout: shares of responses; the last None where not recorded.
         disagreements: samples on which the two graders differ; None where not recorded.
         scores: problem_id, sample, correct and more, one row for each sample.
-        responses: problem_id, sample, text; None where the shards are not there any more.
+        review: gold, answer and what each grader made of them, where they differ; None where not recorded.
+        responses: problem_id, sample, text of each problem's first sample; None where the shards are gone.
     """
 
     benchmark: str
@@ -50,6 +52,9 @@ class Evaluated:
     disagreements: int | None
     scores: "pd.DataFrame"
     responses: "pd.DataFrame | None"
+    pass_at_k_decoding: dict[int, tuple[float, float]] = field(default_factory=dict)
+    grader_timeout: float | None = None
+    review: "pd.DataFrame | None" = None
 
 
 @dataclass(frozen=True)
@@ -229,5 +234,5 @@ class Results:
 
     @property
     def resamples(self) -> int:
-        """Number of bootstrap resamples."""
+        """Number of random sign flips behind a p-value."""
         return int(self.experiment["evaluation"].get("bootstrap", {}).get("resamples", 10_000))

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bupo.report.compare import Cell, Comparison, Score
+from bupo.report.cells import Cell
+from bupo.report.compare import Comparison
 from bupo.report.records import Entropy, Results
+from bupo.report.scores import Score
 from bupo.report.verdict import Answer
 
 
@@ -24,7 +26,7 @@ def summary(
         "level": results.level,
         "answers": [asdict(answer) for answer in answers],
         "cells": [_cell(cell, scores) for cell in cells],
-        "comparisons": [asdict(comparison) for comparison in comparisons],
+        "comparisons": [{**asdict(comparison), "words": comparison.words} for comparison in comparisons],
         "boundary": {entropy.model: _boundary(entropy) for entropy in results.entropy},
         "missing": results.missing,
     }
@@ -49,6 +51,12 @@ def _cell(cell: Cell, scores: Sequence[Score]) -> dict[str, Any]:
         "scores": {
             score.benchmark: {
                 **asdict(score.avg),
+                "decoding": asdict(score.decoding),
+                "over_seeds": asdict(score.over_seeds) if score.over_seeds else None,
+                "truncated": score.truncated,
+                "no_box": score.no_box,
+                "mean_tokens": score.mean_tokens,
+                "resolved_above_all_others": score.leads,
                 "n_problems": score.n_problems,
                 "n_samples": score.n_samples,
                 "by_seed": {str(seed): value for seed, value in score.by_seed.items()},

@@ -1,36 +1,25 @@
 """Tables of the report, once: the page shows them as HTML, others read them as CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bupo.report.compare import BASE, MEAN, Cell, Comparison, Score
+from bupo.report.cells import MEAN, Cell
+from bupo.report.compare import Comparison
 from bupo.report.figures_training import CURVES, series
-from bupo.report.records import ALL, STATISTICS, Results
+from bupo.report.records import ALL, BASE, STATISTICS, Results
+from bupo.report.scores import Score
+from bupo.report.table import Table, Value
+from bupo.report.tables_scores import (
+    comparisons_table,
+    disagreements_table,
+    pass_at_k_table,
+    responses_table,
+    scores_table,
+    variance_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Value = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with plain values: shares are of 1, differences too, None is not known."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: list[tuple[Value, ...]]
-
-    def as_csv(self) -> str:
-        """The table as CSV with a header."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
-        return buffer.getvalue()
 
 
 def all_tables(
@@ -41,6 +30,8 @@ def all_tables(
         scores_table(scores),
         comparisons_table(comparisons),
         responses_table(cells, results.benchmarks),
+        disagreements_table(cells, results.benchmarks),
+        variance_table(results, cells),
         pass_at_k_table(cells, results.benchmarks),
         training_table(cells),
         entropy_table(results),
@@ -51,93 +42,6 @@ def all_tables(
         contamination_table(results),
         cost_table(results),
     ]
-
-
-def scores_table(scores: Sequence[Score]) -> Table:
-    """avg@n of every cell on every benchmark."""
-    columns = ("model", "cell", "benchmark", "avg_at_n", "low", "high", "n_problems", "n_samples", "n_seeds")
-    return Table(
-        "scores",
-        columns,
-        [
-            (
-                *(s.model, s.cell, s.benchmark, s.avg.value, s.avg.low, s.avg.high),
-                *(s.n_problems, s.n_samples, len(s.by_seed)),
-            )
-            for s in scores
-        ],
-    )
-
-
-def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """Paired differences with their verdicts."""
-    columns = (
-        *("model", "cell", "against", "benchmark", "difference", "low", "high", "n_problems"),
-        *("p_value", "p_holm", "resolvable", "verdict"),
-    )
-    return Table(
-        "comparisons",
-        columns,
-        [
-            (
-                *(c.model, c.cell, c.against, c.benchmark),
-                *(c.difference.value, c.difference.low, c.difference.high, c.n_problems),
-                *(c.p_value, c.corrected, c.resolvable, c.verdict),
-            )
-            for c in comparisons
-        ],
-    )
-
-
-def responses_table(cells: Sequence[Cell], benchmarks: Sequence[str]) -> Table:
-    """What the responses were like: cut off, without a box, how long, graders at odds."""
-    columns = (
-        *("model", "cell", "seed", "benchmark", "truncated", "no_box", "mean_tokens"),
-        *("grader", "grader_disagreements", "n_responses"),
-    )
-    found: list[tuple[Value, ...]] = []
-    for cell in cells:
-        for run in cell.runs:
-            for name in benchmarks:
-                if name in run.evaluated:
-                    e = run.evaluated[name]
-                    found.append(
-                        (
-                            *(cell.model, cell.name, run.seed, name, e.truncated, e.no_box, e.mean_tokens),
-                            *(e.grader, e.disagreements, e.n_problems * e.n_samples),
-                        )
-                    )
-    return Table("responses", columns, found)
-
-
-def pass_at_k_table(cells: Sequence[Cell], benchmarks: Sequence[str]) -> Table:
-    """Unbiased pass@k of every run."""
-    columns = (
-        "model",
-        "cell",
-        "seed",
-        "benchmark",
-        "k",
-        "pass_at_k",
-        "low",
-        "high",
-        "n_problems",
-        "n_samples",
-    )
-    found: list[tuple[Value, ...]] = []
-    for cell in cells:
-        for run in cell.runs:
-            for name in benchmarks:
-                if name in run.evaluated:
-                    e = run.evaluated[name]
-                    found += [
-                        (
-                            *(cell.model, cell.name, run.seed, name, k),
-                            *(p.value, p.low, p.high, e.n_problems, e.n_samples),
-                        )
-                        for k, p in sorted(e.pass_at_k.items())
-                    ]
-    return Table("pass_at_k", columns, found)
 
 
 def training_table(cells: Sequence[Cell]) -> Table:

@@ -3,20 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bupo.report.compare import (
-    ABOVE,
-    BASE,
-    BELOW,
-    GRPO,
-    MEAN,
-    OPEN,
-    Cell,
-    Comparison,
-    Score,
-    grpo_for,
-    headline,
-)
-from bupo.report.records import Estimate, Results
+from bupo.report.cells import GRPO, MEAN, Cell, grpo_for
+from bupo.report.compare import ABOVE, BELOW, OPEN, Comparison, headline
+from bupo.report.records import BASE, Estimate, Results
+from bupo.report.scores import Score
 
 FLOOR, CEILING = 0.05, 0.98
 
@@ -137,8 +127,12 @@ def _sentence(comparison: Comparison, label: str, results: Results) -> str:
         f"{label}: {points(comparison.difference.value)} points against {comparison.against} {where} "
         f"({100 * results.level:g}\u00a0% interval {span(comparison.difference)}, "
         f"{comparison.n_problems} problems, {sure} corrected): "
-        f"{comparison.verdict}."
+        f"{_over_seeds(comparison)}{comparison.words}."
     )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    return f"over seeds {span(comparison.over_seeds)}: " if comparison.over_seeds else ""
 
 
 def _learning(told: list[Comparison], labels: dict[str, str]) -> str:
