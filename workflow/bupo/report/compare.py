@@ -87,21 +87,23 @@ def comparisons_of(results: Results, cells: Sequence[Cell]) -> list[Comparison]:
 def leaders(results: Results, cells: Sequence[Cell], scores: Sequence[Score]) -> list[Score]:
     """The scores, with a mark at those that are resolved above every other cell of the model on a benchmark.
 
-    The others are a family of their own, corrected by Holm's method: the best of many is mostly so by chance.
+    All these comparisons are one family, corrected by Holm's method as the verdicts of the grid are: the best
+    of many is mostly so by chance.
     """
     places: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         places.setdefault((score.model, score.benchmark), []).append(score)
     by_name = {(cell.model, cell.name): cell for cell in cells}
-    leading = set()
+    family = []
     for (model, benchmark), mine in places.items():
         best = max(mine, key=lambda score: score.avg.value)
         others = [by_name[model, score.cell] for score in mine if score.cell != best.cell]
         told = [_compared(results, by_name[model, best.cell], other, benchmark) for other in others]
-        found = _corrected([comparison for comparison in told if comparison], results.level)
-        if found and all(comparison.verdict == ABOVE for comparison in found):
-            leading.add((model, benchmark, best.cell))
-    return [replace(s, leads=(s.model, s.benchmark, s.cell) in leading) for s in scores]
+        family += [comparison for comparison in told if comparison]
+    verdicts: dict[tuple[str, str, str], set[str]] = {}
+    for found in _corrected(family, results.level):
+        verdicts.setdefault((found.model, found.benchmark, found.cell), set()).add(found.verdict)
+    return [replace(s, leads=verdicts.get((s.model, s.benchmark, s.cell)) == {ABOVE}) for s in scores]
 
 
 def _against(results: Results, cell: Cell, other: Cell) -> list[Comparison]:

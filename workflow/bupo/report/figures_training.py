@@ -115,6 +115,8 @@ def training_curve(
         )
         axes.margins(y=0.16)
     axes.set_xlim(0.5, longest + 0.5)
+    if axes.dataLim.height == 0:  # all the same: a scale around nothing would show what cannot be
+        axes.set_ylim(0, max(1.0, 2 * axes.dataLim.y1))
     whole_numbers(axes)
     axes.set_xlabel("trainer step")
     axes.set_ylabel(curve.unit)
