@@ -40,6 +40,7 @@ def make_engine(
     ulysses: int = 1,
     kind: str = "language_model",
     seed: int = 42,
+    tokenizer: bool = False,
     **rates: Any,
 ) -> Any:
     """Our engine on the CPU, ready to run; ``rates`` are `LearningRates`."""
@@ -59,7 +60,7 @@ def make_engine(
         model_config=HFModelConfig(
             path=str(folder),
             model_type=kind,
-            load_tokenizer=False,
+            load_tokenizer=tokenizer,
             use_remove_padding=packed,
             enable_gradient_checkpointing=checkpointing,
             override_config={"attn_implementation": "sdpa"},

@@ -88,7 +88,7 @@ def test_log_probs_and_entropy_are_those_of_the_policy_named(folder, checkpointi
 
     from bupo.training.engine import named_policy
 
-    engine = make_engine(folder, checkpointing)
+    engine = make_engine(folder, checkpointing=checkpointing)
     plain = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa"
     ).eval()
@@ -142,7 +142,7 @@ def test_hidden_states_of_hugging_face_say_the_same(folder):
 @pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_phase_one_leaves_everything_above_its_layer_alone(folder, checkpointing):
-    engine, layer = make_engine(folder, checkpointing), 2
+    engine, layer = make_engine(folder, checkpointing=checkpointing), 2
     before = weights(engine)
     for _ in range(3):
         train(engine, internal(layer))
@@ -181,7 +181,7 @@ def test_a_batch_that_names_no_policy_is_refused(folder):
 def test_export_can_be_loaded_and_is_the_trained_model(folder, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    engine = make_engine(folder)
+    engine = make_engine(folder, tokenizer=True)
     train(engine, "full")
     target = tmp_path / ".model.partial"
     engine.save_checkpoint(str(target))
