@@ -39,12 +39,12 @@ else:
         output:
             # not deleted before the job: what is there and fits is not drawn again
             update(
-                "<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}"
-                "/shard-{shard}-of-{shards}-samples-{first}-{last}.parquet"
+                "<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/"
+                "shard-{shard}-of-{shards}-samples-{first}-{last}.parquet"
             ),
         log:
-            "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}"
-            "/shard-{shard}-of-{shards}-samples-{first}-{last}.log",
+            "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}/"
+            "shard-{shard}-of-{shards}-samples-{first}-{last}.log",
         wildcard_constraints:
             shard=r"\d+",
             shards=r"\d+",
