@@ -85,3 +85,19 @@ def spec() -> dict:
         "bootstrap": {"resamples": 500, "level": 0.95},
         "seed": 3,
     }
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Every sample that a sampler is asked for."""
+    from bupo.evaluation import sampling
+
+    asked: list[tuple[str, int]] = []
+    original = sampling.HuggingFaceSampler.sample
+
+    def counting(self, wanted, *others):
+        asked.extend((one.problem_id, one.sample) for one in wanted)
+        return original(self, wanted, *others)
+
+    monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", counting)
+    return asked

@@ -19,20 +19,6 @@ from bupo.evaluation.partial import Partial
 from bupo.evaluation.run import evaluate
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Every sample that the decoder is asked for."""
-    asked: list[tuple[str, int]] = []
-    original = sampling.HuggingFaceSampler.sample
-
-    def counting(self, wanted, *others):
-        asked.extend((one.problem_id, one.sample) for one in wanted)
-        return original(self, wanted, *others)
-
-    monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", counting)
-    return asked
-
-
 def run(tiny: Path, out: Path, **settings) -> dict:
     return evaluate(str(tiny / "model.json"), tiny / "benchmark.parquet", EvaluationSettings(**settings), out)
 

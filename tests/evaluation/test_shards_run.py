@@ -10,26 +10,11 @@ import pytest
 import yaml
 
 from bupo.errors import UserError
-from bupo.evaluation import sampling
 from bupo.evaluation.config import EvaluationSettings
 from bupo.evaluation.grade import grade
 from bupo.evaluation.partial import Partial
 from bupo.evaluation.run import evaluate, sample
 from bupo.evaluation.shards import Shard, cut
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Every sample that a sampler is asked for."""
-    asked: list[tuple[str, int]] = []
-    original = sampling.HuggingFaceSampler.sample
-
-    def counting(self, wanted, *others):
-        asked.extend((one.problem_id, one.sample) for one in wanted)
-        return original(self, wanted, *others)
-
-    monkeypatch.setattr(sampling.HuggingFaceSampler, "sample", counting)
-    return asked
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The look of the figures: one colour per cell in all of them, and SVG that follows light and dark mode.
 
 Colours are Okabe and Ito's, which people with any colour vision tell apart; markers and dashes repeat the
-difference. Figures are drawn with placeholder colours; on the page each becomes a CSS variable.
+difference. A colour stands in the SVG as a value of its own; on the page each becomes a CSS variable.
 """
 
 import itertools

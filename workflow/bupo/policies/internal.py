@@ -118,7 +118,7 @@ class InternalPolicies:
             block = parts.new_empty(len(lenses), each, *parts.shape[2:])
             for rows, lens in zip(block, lenses, strict=True):
                 rows[0] = self._through(states.embedding[here], lens)
-                rows[1:] = self._through(parts, lens).flatten(0, 1)
+                rows[1:].view_as(parts).copy_(self._through(parts, lens))
             return block.flatten(0, 1)
 
         reference = make_reference(

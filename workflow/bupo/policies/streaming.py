@@ -82,22 +82,23 @@ def make_reference(
     if tokens is not None and not ((tokens >= 0) & (tokens < readout.vocabulary)).all():
         raise ValueError(f"a token lies outside the vocabulary of {readout.vocabulary}")
     out, spare = readout.buffer(), readout.spare()
-    columns: list[tuple[Tensor, ...]] = []
-    for here in blocks(states.shape[0], readout.sizes.workspace // readout.sizes.tile):
-        rows = states[here].to(readout.operand)
+    length = states.shape[0]
+    peak, log_sum, entropy, log_prob = states.new_empty(4, length, dtype=readout.wide)
+    tops = states.new_zeros(length, dtype=torch.long)
+    for here in blocks(length, readout.sizes.workspace // readout.sizes.tile):
+        rows, top = states[here].to(readout.operand), tops[here]
         online = readout.statistics(len(rows), spare=spare)
-        top = rows.new_zeros(len(rows), dtype=torch.long)
         best = online.picked.new_full((len(rows),), -torch.inf)
         for first, factor in readout.tiles():
             logits = factor.times(rows, out)
             highest, column = logits.max(-1)
-            top = torch.where(highest > best, column + first, top)
+            top.copy_(torch.where(highest > best, column + first, top))
             best = torch.maximum(best, highest)
             online.update(slice(None), logits, None if tokens is None else tokens[here] - first)
             online.advance()
-        columns.append((online.max, online.log_sum, top, online.entropy, online.log_prob))
-    peak, log_sum, top, entropy, log_prob = (torch.cat(column) for column in zip(*columns, strict=True))
-    return Reference(states, peak, log_sum, top, entropy, None if tokens is None else log_prob)
+        peak[here], log_sum[here] = online.max, online.log_sum
+        entropy[here], log_prob[here] = online.entropy, online.log_prob
+    return Reference(states, peak, log_sum, tops, entropy, None if tokens is None else log_prob)
 
 
 @torch.no_grad()
@@ -146,7 +147,13 @@ def stream(
     bytes_each = count * width * readout.weight.element_size()
     out, spare = readout.buffer(), readout.spare()
     other = None if reference is None else readout.buffer()
-    results: list[tuple[Tensor, ...]] = []
+    # written into as they come: kept apart until the end, they would be there twice
+    entropy = readout.weight.new_empty(count, length, dtype=readout.wide)
+    results = (
+        (entropy,)
+        if reference is None
+        else (entropy, torch.empty_like(entropy), torch.empty_like(entropy, dtype=torch.bool))
+    )
     for here in blocks(length, min(workspace // tile, budget // bytes_each)):
         block = block_of(here).to(readout.operand)
         rows, positions = block.reshape(-1, width), block.shape[1]
@@ -161,8 +168,10 @@ def stream(
                 logits = factor.times(rows[some.start * positions : some.stop * positions], out)
                 online.update(some, logits.view(-1, positions, factor.columns), place, compared)
             online.advance()
-        results.append(_statistics(online, None if reference is None else reference.log_sum[here]))
-    return PolicyStatistics(*(torch.cat(column, 1) for column in zip(*results, strict=True)))
+        found = _statistics(online, None if reference is None else reference.log_sum[here])
+        for whole, part in zip(results, found, strict=True):
+            whole[:, here] = part
+    return PolicyStatistics(*results)
 
 
 def blocks(length: int, most: int) -> list[slice]:
