@@ -177,7 +177,7 @@ def test_no_winner_leads_inside_the_noise():
     def leading(rates):
         found = results(rates, SIZES)
         cells = cells_of(found)
-        scores = leaders(found, cells, scores_of(found, cells))
+        scores = leaders(found, cells, scores_of(found, cells), comparisons_of(found, cells))
         return {(s.cell, s.benchmark) for s in scores if s.leads}
 
     near = {"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.53)}
@@ -185,6 +185,22 @@ def test_no_winner_leads_inside_the_noise():
     far = {"base": both(0.3), "grpo": both(0.4), "bupo-k3": both(0.8)}
     assert leading(far) == {("bupo-k3", "a"), ("bupo-k3", "b"), ("bupo-k3", MEAN)}
     assert leading({"base": both(0.9)}) == set()
+
+
+def test_no_verdict_of_the_grid_says_less_than_a_leading_score():
+    led, open_ones = 0, 0
+    for gain in np.linspace(0.0, 0.3, 16):
+        many = {f"bupo-k{k}": {"a": 0.5 + 0.01 * k, "b": 0.5} for k in range(4)}
+        found = results({"base": both(0.3), "grpo": {"a": 0.5 + gain, "b": 0.5}, **many}, {"a": 60, "b": 60})
+        cells = cells_of(found)
+        comparisons = comparisons_of(found, cells)
+        scores = leaders(found, cells, scores_of(found, cells), comparisons)
+        ours = [c for c in comparisons if (c.against, c.benchmark) == ("grpo", "a")]
+        led += (leads := any(s.leads for s in scores if (s.cell, s.benchmark) == ("grpo", "a")))
+        resolved = all(c.verdict == BELOW for c in ours)
+        open_ones += not resolved and all(c.p_value < 0.05 for c in ours)
+        assert resolved or not leads
+    assert led and open_ones
 
 
 def test_scores_have_an_interval_for_every_chance():

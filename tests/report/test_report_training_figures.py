@@ -24,6 +24,14 @@ def test_all_switches_have_one_label(switches, label):
     assert curve(switches).svg.count("policy switch") == curve(switches).svg.count(f">{label}<") == 1
 
 
+def test_a_share_that_is_always_nothing_has_a_scale_without_negative_shares():
+    flat = {"bupo/truncated": [(step, 0.0) for step in range(1, 9)]}
+    cells = [Cell("m", "cell", [Run("m", "cell", 1, "grpo", metrics=flat)])]
+    shares = next(curve for curve in CURVES if curve.name == "truncated")
+    svg = training_curve(cells, cell_looks(["cell"]), "m", shares).svg
+    assert ">1.0<" in svg and ">\N{MINUS SIGN}0.0" not in svg
+
+
 def test_without_a_switch_there_is_none():
     assert "policy switch" not in curve([[]]).svg
 

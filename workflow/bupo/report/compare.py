@@ -84,11 +84,13 @@ def comparisons_of(results: Results, cells: Sequence[Cell]) -> list[Comparison]:
     return _corrected(by_base, results.level) + _corrected(by_grpo, results.level)
 
 
-def leaders(results: Results, cells: Sequence[Cell], scores: Sequence[Score]) -> list[Score]:
+def leaders(
+    results: Results, cells: Sequence[Cell], scores: Sequence[Score], comparisons: Sequence[Comparison]
+) -> list[Score]:
     """The scores, with a mark at those that are resolved above every other cell of the model on a benchmark.
 
-    All these comparisons are one family, corrected by Holm's method as the verdicts of the grid are: the best
-    of many is mostly so by chance.
+    Being above the others is one family of comparisons, corrected by Holm's method: the best of many is
+    mostly so by chance. None of the grid's own verdicts, which are another family, may say less.
     """
     places: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
@@ -98,11 +100,15 @@ def leaders(results: Results, cells: Sequence[Cell], scores: Sequence[Score]) ->
     for (model, benchmark), mine in places.items():
         best = max(mine, key=lambda score: score.avg.value)
         others = [by_name[model, score.cell] for score in mine if score.cell != best.cell]
-        told = [_compared(results, by_name[model, best.cell], other, benchmark) for other in others]
-        family += [comparison for comparison in told if comparison]
+        paired = (_compared(results, by_name[model, best.cell], other, benchmark) for other in others)
+        family += [comparison for comparison in paired if comparison]
     verdicts: dict[tuple[str, str, str], set[str]] = {}
     for found in _corrected(family, results.level):
         verdicts.setdefault((found.model, found.benchmark, found.cell), set()).add(found.verdict)
+    turned = {ABOVE: BELOW, BELOW: ABOVE}
+    for told in comparisons:
+        for cell, verdict in ((told.cell, told.verdict), (told.against, turned.get(told.verdict, OPEN))):
+            verdicts.get((told.model, told.benchmark, cell), set()).add(verdict)
     return [replace(s, leads=verdicts.get((s.model, s.benchmark, s.cell)) == {ABOVE}) for s in scores]
 
 

@@ -38,8 +38,8 @@ def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
     """
     results = collect(experiment_file)
     cells = cells_of(results)
-    scores = leaders(results, cells, scores_of(results, cells))
     comparisons = comparisons_of(results, cells)
+    scores = leaders(results, cells, scores_of(results, cells), comparisons)
     told = answers(results, cells, scores, comparisons)
     styles = cell_looks([cell.name for cell in cells])
     figures = draw(results, cells, comparisons, styles)
