@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bupo.policies import brgemm, policy_statistics, products
@@ -23,6 +23,7 @@ def pair(rows, columns, width, dtype, seed=0):
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
     given_memory=st.booleans(),
 )
+@example(rows=3, columns=0, width=4, dtype=torch.bfloat16, given_memory=False)
 def test_products_of_any_shape_and_type(rows, columns, width, dtype, given_memory):
     states, weight = pair(rows, columns, width, dtype)
     wide = torch.promote_types(dtype, torch.float32)

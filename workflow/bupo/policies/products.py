@@ -28,7 +28,8 @@ class Factor:
         self.columns = matrix.shape[0]
         self.packed = False
         if matrix.dtype in _HALF and not matrix.is_cuda:
-            self.packed = matrix.dtype == torch.bfloat16 and brgemm.available(matrix.shape[1])
+            fits = self.columns > 0 and brgemm.available(matrix.shape[1])
+            self.packed = fits and matrix.dtype == torch.bfloat16
             matrix = brgemm.pack(matrix) if self.packed else matrix.float()
         self.matrix = matrix
 
