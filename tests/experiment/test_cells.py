@@ -69,8 +69,6 @@ def test_steps_that_the_grid_leaves_out_are_those_of_the_settings_for_the_model(
 @pytest.mark.parametrize(
     ("grid", "sentence"),
     [
-        ([{"method": "grpo", "model": "a"}] * 2, "grid.1 makes the cell a/grpo/seed1 that grid.0 makes already"),
-        ([{"method": "bupo", "model": "a", "layer": [3, 3], "iterative_steps": 1}], "named once"),
         ([{"method": "bupo", "model": "a", "layer": 7, "iterative_steps": 1}], "layer = 7 is out of range; a has layers 1 to 6"),
         ([{"method": "bupo", "model": "a", "layer": 2}], "grid.0.iterative_steps is missing"),
         ([{"method": "grpo", "model": "a", "layer": 2}], "grid.0.layer = 2 has no meaning for the method grpo"),
@@ -111,3 +109,73 @@ def test_several_training_sets_must_be_named_in_the_grid():
     data = {"train": ["math", "deepscaler"], "benchmarks": ["aime24"]}
     with pytest.raises(UserError, match=r"grid.0.train_set is missing.*math, deepscaler"):
         cells([{"method": "grpo"}], data=data)
+
+
+BUPO = {"method": "bupo", "model": "a", "iterative_steps": 1}
+
+
+def test_equal_cells_are_one():
+    grid = [
+        {"method": "grpo", "model": "a"},
+        {**BUPO, "layer": [3, 3, 0.5]},
+        {"method": "grpo", "model": "a"},
+    ]
+    assert [cell.name for cell in cells(grid)] == ["grpo", "bupo-k3-s1"]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "layer"), [(0.01, 1), (0.25, 2), (1 / 3, 2), (0.5, 3), (0.58, 3), (0.59, 4), (0.99, 6)]
+)
+def test_a_fraction_of_the_depth_is_the_nearest_layer(fraction, layer):
+    assert [cell.layer for cell in cells([{**BUPO, "layer": fraction}])] == [layer]
+
+
+def test_a_fraction_is_of_each_models_own_depth():
+    grid = [{"method": "intergrpo", "layer": 0.25}]
+    assert [(cell.model, cell.layer) for cell in cells(grid)] == [("a", 2), ("b", 3)]
+
+
+def test_exclusions_leave_out_what_they_name():
+    grid = [{**BUPO, "layer": [1, 2, 3], "iterative_steps": [1, 2]}]
+    kept = cells(grid, exclude=[{"layer": 2}, {"layer": [0.5], "iterative_steps": 2}])
+    assert [cell.name for cell in kept] == ["bupo-k1-s1", "bupo-k1-s2", "bupo-k3-s1"]
+
+
+def test_baselines_are_trained_once_for_all_that_is_compared_with_them():
+    grid = [
+        {**BUPO, "layer": [1, 2], "learning_rate": [1e-6, 1e-5], "seed": [1, 2]},
+        {"method": "grpo", "model": "a", "learning_rate": 1e-6},
+    ]
+    names = [cell.run for cell in cells(grid, baselines=["grpo"])]
+    assert names[:4] == [
+        "a/grpo-lr1e-06/seed1",
+        "a/grpo-lr1e-06/seed2",
+        "a/grpo-lr1e-05/seed1",
+        "a/grpo-lr1e-05/seed2",
+    ]
+    assert len(names) == len(set(names)) == 4 + 8
+
+
+def test_what_is_excluded_needs_no_baseline():
+    grid = [{**BUPO, "layer": 1, "seed": [1, 2]}]
+    assert [cell.run for cell in cells(grid, baselines=["grpo"], exclude=[{"seed": 2}])] == [
+        "a/grpo/seed1",
+        "a/bupo-k1-s1/seed1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"exclude": [{"layer": 5}]}, "exclude.0 matches no cell of the grid"),
+        ({"exclude": [{"method": "bupo"}]}, "exclude leaves no cell of the grid"),
+        ({"exclude": [{}]}, "an exclusion should name an axis"),
+        ({"exclude": [{"leyer": 1}]}, "leyer is not a known key"),
+        ({"baselines": ["bupo"]}, "baselines.0.layer is missing; the method bupo needs it"),
+        ({"baselines": ["dpo"]}, "baselines.0.method = 'dpo' is not known"),
+    ],
+)
+def test_a_mistake_beside_the_grid_is_one_sentence(changes, sentence):
+    with pytest.raises(UserError) as error:
+        cells([{**BUPO, "layer": 1}], **changes)
+    assert sentence in str(error.value) and "\n" not in str(error.value)

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from bupo.errors import UserError
-from bupo.experiment.methods import NEEDED, Method
-from bupo.experiment.schema import Experiment
+from bupo.experiment.checks import check_cell
+from bupo.experiment.methods import Method
+from bupo.experiment.schema import Experiment, layer_at
 
 AXES = ("model", "method", "train_set", "layer", "iterative_steps", "learning_rate", "seed")
 
@@ -50,7 +51,7 @@ def cells_of(
     where: str,
     of_model: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Cell]:
-    """Every cell of the grid, in the order of the file.
+    """The baselines and every cell of the grid, in the order of the file; cells that are equal are one.
 
     Args:
         experiment: the validated experiment file.
@@ -60,25 +61,53 @@ def cells_of(
         of_model: for each model the ``iterative_steps`` that counts where the grid leaves them out.
 
     Raises:
-        UserError: an unknown name, a layer out of range, an axis that a method needs or lacks, equal cells.
+        UserError: an unknown name, a layer out of range, an axis that a method needs or lacks, an exclusion
+            without effect.
     """
-    cells: list[Cell] = []
-    seen: dict[Cell, str] = {}
-    for number, cell in _points(experiment, methods, of_model or {}, where):
-        key = f"grid.{number}"
-        _check(cell, experiment, layers, methods, f"{where}: {key}")
-        if cell in seen:
+    found: dict[Cell, None] = {}
+    for number, cell in _points(experiment, layers, methods, of_model or {}, where):
+        check_cell(cell, experiment, layers, methods, f"{where}: grid.{number}")
+        found.setdefault(cell)
+    kept = _not_excluded(list(found), experiment, layers, where)
+    return list(dict.fromkeys([*_baselines(kept, experiment, layers, methods, where), *kept]))
+
+
+def _not_excluded(
+    cells: list[Cell], experiment: Experiment, layers: Mapping[str, int], where: str
+) -> list[Cell]:
+    for number, exclusion in enumerate(experiment.exclude):
+        out = {cell for cell in cells if exclusion.matches(cell.as_dict(), layers[cell.model])}
+        if not out:
             raise UserError(
-                f"{where}: {key} makes the cell {cell.run} that {seen[cell]} makes already; "
-                "each cell should be named once."
+                f"{where}: exclude.{number} matches no cell of the grid; it should leave some out."
             )
-        seen[cell] = key
-        cells.append(cell)
+        cells = [cell for cell in cells if cell not in out]
+    if not cells:
+        raise UserError(f"{where}: exclude leaves no cell of the grid; it should keep some.")
     return cells
+
+
+def _baselines(
+    cells: list[Cell],
+    experiment: Experiment,
+    layers: Mapping[str, int],
+    methods: Mapping[str, Method],
+    where: str,
+) -> Iterator[Cell]:
+    """Each baseline once for all cells that it is compared with: those of its model, set, rate and seed."""
+    for number, method in enumerate(experiment.baselines):
+        for cell in cells:
+            point: dict[str, Any] = {**dict.fromkeys(AXES), "method": method}
+            point |= {axis: getattr(cell, axis) for axis in ("model", "train_set", "learning_rate", "seed")}
+            named = cell.name.endswith(f"-{cell.train_set}")
+            baseline = Cell(**point, name=_name(point, named_set=named))
+            check_cell(baseline, experiment, layers, methods, f"{where}: baselines.{number}")
+            yield baseline
 
 
 def _points(
     experiment: Experiment,
+    layers: Mapping[str, int],
     methods: Mapping[str, Method],
     of_model: Mapping[str, Mapping[str, Any]],
     where: str,
@@ -97,6 +126,7 @@ def _points(
         }
         for values in itertools.product(*(axes[axis] for axis in AXES)):
             point = dict(zip(AXES, values, strict=True))
+            point["layer"] = layer_at(point["layer"], layers.get(point["model"], 1))
             method = methods.get(point["method"])
             if point["iterative_steps"] is None and method is not None and "iterative_steps" in method.needs:
                 point["iterative_steps"] = of_model.get(point["model"], {}).get("iterative_steps")
@@ -114,62 +144,3 @@ def _name(point: Mapping[str, Any], named_set: bool) -> str:
     if named_set:
         parts.append(point["train_set"])
     return "-".join(parts)
-
-
-def _check(
-    cell: Cell, experiment: Experiment, layers: Mapping[str, int], methods: Mapping[str, Method], where: str
-) -> None:
-    for axis, value, known in (
-        ("method", cell.method, list(methods)),
-        ("model", cell.model, experiment.models.train),
-        ("train_set", cell.train_set, experiment.data.train),
-    ):
-        if value not in known:
-            raise UserError(
-                f"{where}.{axis} = {value!r} is not known; it should be one of {', '.join(known)}."
-            )
-    needs = methods[cell.method].needs
-    for axis in NEEDED:
-        value = getattr(cell, axis)
-        if value is None and axis in needs:
-            raise UserError(f"{where}.{axis} is missing; the method {cell.method} needs it.")
-        if value is not None and axis not in needs:
-            raise UserError(
-                f"{where}.{axis} = {value!r} has no meaning for the method {cell.method}; leave it out there."
-            )
-    if isinstance(cell.layer, int) and cell.layer > layers[cell.model]:
-        raise UserError(
-            f"{where}.layer = {cell.layer} is out of range; "
-            f"{cell.model} has layers 1 to {layers[cell.model]}."
-        )
-    if cell.layer == "auto":
-        if experiment.auto_layer is None:
-            raise UserError(
-                f"{where}.layer = 'auto' needs auto_layer.fallback, the layer for an unclear boundary."
-            )
-        if cell.model not in experiment.models.analyse:
-            raise UserError(
-                f"{where}.layer = 'auto' needs the entropy analysis of {cell.model}; "
-                "add it to models.analyse."
-            )
-        if experiment.auto_layer.fallback > layers[cell.model]:
-            raise UserError(
-                f"{where}: auto_layer.fallback = {experiment.auto_layer.fallback} is out of range; "
-                f"{cell.model} has layers 1 to {layers[cell.model]}."
-            )
-    _check_phases(cell, experiment, layers[cell.model], methods[cell.method], where)
-
-
-def _check_phases(cell: Cell, experiment: Experiment, total: int, method: Method, where: str) -> None:
-    fallback = experiment.auto_layer.fallback if experiment.auto_layer else None
-    layer = fallback if cell.layer == "auto" else cell.layer
-    try:
-        phases = method.schedule(layer, cell.iterative_steps, total)
-    except UserError as error:
-        raise UserError(f"{where}: {error}.") from None
-    planned = sum(phase.get("steps") or 0 for phase in phases)
-    if planned > experiment.training.steps:
-        raise UserError(
-            f"{where}.iterative_steps = {cell.iterative_steps} makes {planned} steps before the last phase, "
-            f"more than training.steps = {experiment.training.steps}."
-        )

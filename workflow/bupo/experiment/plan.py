@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,11 @@ class Plan:
         _HELD.append(lock)
 
     def _cell(self, model: str, name: str) -> Cell:
-        return next(cell for cell in self.cells if cell.model == model and cell.name == name)
+        return self._by_name[model, name]
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Cell]:
+        return {(cell.model, cell.name): cell for cell in reversed(self.cells)}
 
 
 _HELD: list[Any] = []

@@ -214,7 +214,9 @@ def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, 
     experiment = plan.experiment
     return {
         "name": plan.name,
-        **experiment.model_dump(mode="json", exclude={"grid", "analysis", "evaluation"}),
+        **experiment.model_dump(
+            mode="json", exclude={"grid", "baselines", "exclude", "analysis", "evaluation"}
+        ),
         "analysis": {
             **experiment.analysis.model_dump(exclude={"problems"}),
             "sets": experiment.analysis.problems,

@@ -1,12 +1,25 @@
 """What an experiment file may say (``configs/experiment/<name>.yaml``)."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from math import floor
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from bupo.validation import Strict
 
-Layer = PositiveInt | Literal["auto"]
+Layer = PositiveInt | Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
+"""Counted from 1; the measured boundary layer; or a fraction of the model's depth."""
+
+
+def layer_at(layer: int | float | str | None, total: int) -> int | str | None:
+    """The layer that is meant: a fraction of the depth is the nearest layer, at least the first.
+
+    Args:
+        layer: as an experiment file has it, or None.
+        total: L, the model's number of layers.
+    """
+    return max(1, floor(layer * total + 0.5)) if isinstance(layer, float) else layer
 
 
 class Models(Strict):
@@ -108,8 +121,50 @@ class Block(Strict):
         return value if value is None or isinstance(value, list) else [value]
 
 
+class Exclusion(Strict):
+    """Cells that the grid leaves out: those that have one of the values named in every axis named."""
+
+    method: list[str] | None = None
+    model: list[str] | None = None
+    train_set: list[str] | None = None
+    layer: list[Layer] | None = None
+    iterative_steps: list[PositiveInt] | None = None
+    learning_rate: list[float] | None = None
+    seed: list[int] | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return value if value is None or isinstance(value, list) else [value]
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Exclusion":
+        if not self.model_fields_set:
+            raise ValueError("an exclusion should name an axis")
+        return self
+
+    def matches(self, cell: Mapping[str, Any], total: int) -> bool:
+        """Whether it leaves a cell out.
+
+        Args:
+            cell: its axes.
+            total: number of layers of its model.
+        """
+        named = {axis: getattr(self, axis) for axis in self.model_fields_set}
+        if "layer" in named:
+            named["layer"] = [layer_at(layer, total) for layer in named["layer"]]
+        return all(cell[axis] in values for axis, values in named.items())
+
+
 class Experiment(Strict):
-    """An experiment: the file's name is its name."""
+    """An experiment: the file's name is its name.
+
+    Attributes:
+        grid: blocks whose cells are trained.
+        baselines: methods without a layer that are trained once for each model, training set, learning rate
+            and seed of the grid.
+        exclude: cells of the grid that are not.
+    """
 
     description: str
     seed: int = 1
@@ -120,4 +175,6 @@ class Experiment(Strict):
     evaluation: Evaluation
     auto_layer: AutoLayer | None = None
     grid: list[Block] = Field(min_length=1)
+    baselines: list[str] = []
+    exclude: list[Exclusion] = []
     expected_seconds: dict[str, float] = {}
