@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from bupo.progress import tell_job
+
 
 class UserError(Exception):
     """A mistake in the user's input, told in one sentence.
@@ -12,6 +14,12 @@ class UserError(Exception):
 
 
 def run_command(main: Callable[[], None]) -> None:
+    """Run a stage's ``main`` as `run_quietly` does, and tell its Slurm job first."""
+    tell_job()
+    run_quietly(main)
+
+
+def run_quietly(main: Callable[[], None]) -> None:
     """Run a command line's ``main``; a `UserError` becomes one line on stderr and exit code 2."""
     try:
         main()

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -83,7 +85,7 @@ def to_yaml(value: Any) -> str:
 
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file (safe loader: no Python objects)."""
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_SAFE)
 
 
 def sha256_text(text: str) -> str:

@@ -1,5 +1,6 @@
 """Progress of a long stage as plain lines: which stage, how far, about how long still."""
 
+import os
 import sys
 import time
 from typing import TextIO
@@ -13,6 +14,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def tell_job() -> None:
+    """Print the Slurm job of this process, if any: a stage's log then says where its results are from."""
+    if "SLURM_JOB_ID" in os.environ:
+        node = os.environ.get("SLURMD_NODENAME", "an unnamed node")
+        print(f"[slurm] job {os.environ['SLURM_JOB_ID']} on {node}", file=sys.stderr, flush=True)
 
 
 class Progress:

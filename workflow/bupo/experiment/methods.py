@@ -1,7 +1,7 @@
 """The methods of ``configs/algorithm/``: what each leaves open to the grid, and what it trains when."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Method:
 
     name: str
     bupo: Mapping[str, Any]
+    _phases: dict[Any, list[dict[str, Any]]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def needs(self) -> set[str]:
@@ -59,6 +60,12 @@ class Method:
         Raises:
             UserError: the method has no phases with these values.
         """
+        point = (layer, iterative_steps, total)
+        if point not in self._phases:
+            self._phases[point] = self._resolved(*point)
+        return self._phases[point]
+
+    def _resolved(self, layer: int | None, iterative_steps: int | None, total: int) -> list[dict[str, Any]]:
         values = {"layers": total, "layer": layer, "iterative_steps": iterative_steps}
         config = OmegaConf.create({"bupo": {**values, "schedule": self.bupo["schedule"]}})
         try:

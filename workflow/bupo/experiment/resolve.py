@@ -47,10 +47,19 @@ def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
     Raises:
         UserError: any mistake in the experiment, before anything has run.
     """
-    settings = validated(_Config, dict(config), configs / "config.yaml")
-    plan = plan_of(settings.experiment, settings.overrides, configs, settings.results, settings.mlflow)
+    plan = planned(config, configs)
     _write(plan, configs)
     return plan
+
+
+def planned(config: Mapping[str, Any], configs: Path) -> Plan:
+    """The plan of the experiment that a configuration names, as `resolve` has it; writes nothing.
+
+    Raises:
+        UserError: any mistake in the experiment.
+    """
+    settings = validated(_Config, dict(config), configs / "config.yaml")
+    return plan_of(settings.experiment, settings.overrides, configs, settings.results, settings.mlflow)
 
 
 def plan_or_exit(config: Mapping[str, Any]) -> Plan:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bupo.commit import commit
 from bupo.figures.style import PALETTE, Look, cell_looks
 from bupo.files import write_json, write_text
 from bupo.progress import duration
@@ -16,7 +17,7 @@ from bupo.report.compare import Comparison, comparisons_of, leaders
 from bupo.report.drawing import Figures, draw
 from bupo.report.examples import examples
 from bupo.report.figures_training import CURVES, not_recorded
-from bupo.report.provenance import commit, hashes, versions
+from bupo.report.provenance import hashes, versions
 from bupo.report.records import BASE, Estimate, Results, Run
 from bupo.report.review import reviewed
 from bupo.report.scores import Score, scores_of
@@ -104,7 +105,7 @@ def render(
         unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
         examples=examples(results, cells),
         versions=versions(),
-        commit=commit(Path(__file__).parent),
+        commit=commit() or "no git commit (not a checkout)",
         hashes=hashes(results),
         BASE=BASE,
     )

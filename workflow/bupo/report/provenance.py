@@ -1,9 +1,7 @@
-"""Where the numbers come from: code, versions, configurations, models."""
+"""Where the numbers come from: versions, configurations, models."""
 
 import platform
-import subprocess
 from importlib import metadata
-from pathlib import Path
 
 from bupo.report.records import Results
 
@@ -32,16 +30,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit(folder: Path) -> str:
-    """The git commit of the code, with a note where files differ from it; a sentence where there is none."""
-    try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return "no git commit (not a checkout)"
-    return head + (" with uncommitted changes" if changed else "")
-
-
 def hashes(results: Results) -> list[tuple[str, str]]:
     """What to compare when a number has to be repeated: (what, SHA-256)."""
     found = [("experiment.yaml", results.experiment_sha256)]
@@ -52,8 +40,3 @@ def hashes(results: Results) -> list[tuple[str, str]]:
         (f"{model.name}: {file}", sha) for model in results.models for file, sha in model.sha256.items()
     ]
     return found
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()

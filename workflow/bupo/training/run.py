@@ -16,6 +16,7 @@ from bupo.files import exclusive
 from bupo.identity import config_sha256
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
 from bupo.training.collapse import COLLAPSED, COMPLETED
+from bupo.training.jobs import recorded
 from bupo.training.manifest import is_done, not_kept, remove_manifest, write_manifest
 from bupo.training.metrics import keep_until, read_metrics
 from bupo.training.safe_loading import refuse_code
@@ -91,7 +92,7 @@ def _train(
     check(config, where)
     tracked = find(tracking, config) if tracking else None
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out, stopping):
+    with _lock(out, stopping), ExitStack() as stack:
         if is_done(out, checkpoints.identity, snapshots):
             return
         if missing := not_kept(out, checkpoints.identity, snapshots):
@@ -102,6 +103,7 @@ def _train(
             )
         started = time.time()
         remove_manifest(out)
+        jobs = stack.enter_context(recorded(out, config, checkpoints.identity))
         first = _start(checkpoints, out / "metrics.jsonl", snapshots)
         if first:
             refuse_code(checkpoints.folder(first))
@@ -120,10 +122,12 @@ def _train(
             raise RuntimeError(f"{out}: {steps} steps were trained, not {last}")
         made = snapshots.until(last)
         made.keep_until(last)
+        status = COLLAPSED if collapse else COMPLETED
         account = {
-            "status": COLLAPSED if collapse else COMPLETED,
+            "status": status,
             **({"collapse": collapse.account()} if collapse else {}),
             **{"steps": steps, "resumed_from": first, "wall_s": round(time.time() - started, 1)},
+            "jobs": jobs.end(status),
         }
         write_manifest(out, checkpoints.identity, made, account | checkpoints.account())
         checkpoints.finish()

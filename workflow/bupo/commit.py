@@ -1,0 +1,20 @@
+"""The git commit of the code that runs."""
+
+import subprocess
+from pathlib import Path
+
+
+def commit() -> str | None:
+    """The commit of this package's checkout, with a note where files differ from it; None outside of one."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + (" with uncommitted changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    # Many jobs ask at once: none should write the index anew.
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()

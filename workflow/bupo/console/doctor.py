@@ -1,0 +1,80 @@
+"""bupo doctor: whether this machine can run an experiment, and what to do where it cannot.
+
+Looks at Python and the pinned versions, Slurm, GPUs, disk, ports, the MLflow store, and the experiment's
+models and data. All checks are made, and none waits longer than some seconds. The network is asked only with
+--network. The exit status is 1 where a check failed.
+"""
+
+import argparse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bupo.console.shared import add_experiment, chosen, several, tell, tell_json
+
+if TYPE_CHECKING:
+    from bupo.console.check import Check
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_experiment(parser)
+    parser.add_argument("--network", action="store_true", help="ask the hub for what is not in its cache")
+    parser.add_argument("--locks", type=Path, default=Path("envs"), help="folder with the pinned versions")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every check; 1 where one failed."""
+    checks = checked(arguments)
+    failures = sum(check.status == "failed" for check in checks)
+    if arguments.json:
+        tell_json({"failed": failures, "checks": [vars(check) for check in checks]})
+    else:
+        tell("\n".join(map(str, checks)))
+        tell(f"\n{several(failures, 'check')} failed." if failures else "\nNothing failed.")
+    return 1 if failures else 0
+
+
+def checked(arguments: argparse.Namespace) -> "list[Check]":
+    """All checks; those that wait for something are made side by side."""
+    from bupo.console import check_machine as machine
+    from bupo.console import check_software as software
+    from bupo.console.check import Check, failed, ok
+    from bupo.console.check_inputs import inputs
+    from bupo.console.plan import estimated
+    from bupo.errors import UserError
+
+    config = chosen(arguments)
+    results = Path(config.get("results", "results"))
+    try:
+        estimate = estimated(arguments)
+    except UserError as error:
+        found = str(error).rstrip(".")
+        experiment = [failed("experiment", found, "mend it; bupo plan says the same in a second")]
+        uri, needed, wanted = f"sqlite:///{results}/mlflow/mlflow.db", 0.0, 0
+        of_experiment: Callable[[], list[Check]] = list
+    else:
+        plan = estimate.plan
+        experiment = [ok("experiment", f"{plan.name} is valid, {several(len(plan.cells), 'cell')}")]
+        uri, wanted = plan.mlflow_uri, max(row.gpus for row in estimate.rows)
+        needed = estimate.bytes_left
+
+        def of_experiment() -> list[Check]:
+            return inputs(plan, arguments.network)
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        mlflow = pool.submit(machine.store, uri)
+        reached = pool.submit(of_experiment)
+        devices = pool.submit(software.devices)
+        slurm, has_gpus = machine.slurm()
+        checks = [
+            software.python(),
+            software.pinned(arguments.locks),
+            software.plugin(),
+            *slurm,
+            software.gpus(devices.result(), wanted, has_gpus),
+            machine.disk(results, needed),
+            machine.port(),
+        ]
+        return [*checks, mlflow.result(), *experiment, *reached.result()]
