@@ -170,17 +170,27 @@ class Estimator:
             text += f"; {cell.method} x {factor.factor:g} ({factor.source})"
         return Work(each * steps, workload.gpus, False, text)
 
-    def evaluate(self, model: str, benchmark: str) -> Work:
-        """The evaluation of one trained model, or of the base, on a benchmark."""
+    def evaluate(
+        self, model: str, benchmark: str, rule: str = "evaluate", samples: float | None = None
+    ) -> Work:
+        """The evaluation of one trained model, or of the base, on a benchmark, or a part of its samples.
+
+        Args:
+            model: which is evaluated.
+            benchmark: on what.
+            rule: of the job.
+            samples: how many of a problem the job draws, on average over all problems; None for all.
+        """
         settings = self.evaluation
         gpus = self._gpus(settings.backend, settings.vllm)
-        if gpus == 0 or "evaluate" in self.plan.experiment.expected_seconds:
-            return self._on_cpu("evaluate", model, gpus)
+        if gpus == 0 or rule in self.plan.experiment.expected_seconds:
+            return self._on_cpu(rule, model, gpus)
         problems = problems_in(self.plan, benchmark)
         if model not in self.parameters or problems is None or settings.backend != "vllm":
             return self._unknown(model, gpus)
         length, of = self.length(model, benchmark)
-        return self._sampled(model, problems * settings.samples * length, gpus, of)
+        drawn = problems * (settings.samples if samples is None else samples)
+        return self._sampled(model, drawn * length, gpus, of)
 
     def analyse(self, model: str, snapshots: int = 1, rule: str = "entropy", parts: int = 1) -> Work:
         """The entropy analysis of so many models of one kind, cut into so many jobs; one of these."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bupo.console.estimate import Estimator, Row, Work
+from bupo.evaluation.shards import cut
 
 
 def rows_of(estimator: Estimator) -> list[Row]:
@@ -31,7 +32,7 @@ def critical_path(rows: Iterable[Row], waits_for_layer: bool) -> float:
     )
     analysis = after("entropy_shard", "entropy")
     train = (analysis if waits_for_layer else 0.0) + after("configure", "train")
-    trained = train + max(after("evaluate"), after("flow"))
+    trained = train + max(after("evaluate", "sample", "grade"), after("flow"))
     return data + max(trained, analysis) + after("report", "tracked")
 
 
@@ -61,9 +62,7 @@ def _rows(estimator: Estimator) -> Iterator[Row]:
             base, trained = (estimator.analyse(model, n, "flow") for n in (1, -(-steps // every)))
             works = ((base, 1), (trained, len(runs) - 1))
             yield Row("flow", model, works, _made(folder, (f"entropy/{run}/flow.parquet" for run in runs)))
-        kinds = [(estimator.evaluate(model, name), len(runs)) for name in plan.benchmarks]
-        summaries = (f"evaluation/{run}/{name}/summary.json" for run in runs for name in plan.benchmarks)
-        yield Row("evaluate", model, tuple(kinds), _made(folder, summaries))
+        yield from _evaluated(estimator, folder, model, runs)
     yield small("report", ["report/index.html"])
     yield small("tracked", ["tracked"])
 
@@ -79,6 +78,25 @@ def _analysed(estimator: Estimator, folder: Path) -> Iterator[Row]:
         work = estimator.analyse(model, rule="entropy_shard", parts=shards)
         yield Row("entropy_shard", model, ((work, shards),), _made(folder, parts))
         yield Row("entropy", model, ((estimator.small("entropy"), 1),), boundary)
+
+
+def _evaluated(estimator: Estimator, folder: Path, model: str, runs: list[str]) -> Iterator[Row]:
+    plan = estimator.plan
+    pairs = [(run, name) for run in runs for name in plan.benchmarks]
+    summaries = _made(folder, (f"evaluation/{run}/{name}/summary.json" for run, name in pairs))
+    if not plan.sampled_in_parts:
+        works = ((estimator.evaluate(model, name), len(runs)) for name in plan.benchmarks)
+        yield Row("evaluate", model, tuple(works), summaries)
+        return
+    shards = [(len(shard.numbers) / shard.parts, shard) for shard in cut(plan.evaluation)]
+    works = (
+        (estimator.evaluate(model, name, "sample", each), len(runs))
+        for name in plan.benchmarks
+        for each, _ in shards
+    )
+    drawn = (str(shard.file(Path(f"evaluation/{run}/{name}"))) for run, name in pairs for _, shard in shards)
+    yield Row("sample", model, tuple(works), _made(folder, drawn))
+    yield Row("grade", model, ((estimator.small("grade"), len(pairs)),), summaries)
 
 
 def _trained(estimator: Estimator, folder: Path) -> Iterator[Row]:
