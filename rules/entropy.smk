@@ -16,6 +16,8 @@ if PLAN.shards == 1:
         priority: 30
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("entropy"),
         params:
             folder=lambda wildcards, output: Path(output[0]).parent,
         message:
@@ -42,6 +44,8 @@ else:
         priority: 30
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("entropy_shard"),
         params:
             folder=lambda wildcards, output: Path(output[0]).parents[1],
         message:
@@ -64,6 +68,8 @@ else:
         priority: 30
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("entropy_merge"),
         params:
             folder=lambda wildcards, output: Path(output[0]).parent,
             shards=PLAN.shards,
@@ -87,6 +93,8 @@ rule flow:
         "<results>/logs/entropy/{model}/{cell}/seed{seed}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        **PLAN.resources.by_job("flow"),
     params:
         run=lambda wildcards: PLAN.run_folder(
             "{model}/{cell}/seed{seed}".format(**wildcards)

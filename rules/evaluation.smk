@@ -18,6 +18,8 @@ if not PLAN.sampled_in_parts:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("evaluate"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
             folder=lambda wildcards, output: Path(output.summary).parent,
@@ -52,6 +54,8 @@ else:
             last=r"\d+",
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("sample"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
             folder=lambda wildcards, output: Path(output[0]).parent,
@@ -81,6 +85,8 @@ else:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
             "../envs/cpu.yaml"
+        resources:
+            **PLAN.resources.by_job("grade"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
             folder=lambda wildcards, output: Path(output.summary).parent,

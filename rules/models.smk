@@ -12,6 +12,8 @@ rule model:
     priority: 40
     conda:
         "../envs/cpu.yaml"
+    resources:
+        **PLAN.resources.by_job("model"),
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
     message:

@@ -42,6 +42,8 @@ rule train:
     priority: 20
     conda:
         "../envs/cpu.yaml"
+    resources:
+        **PLAN.resources.by_job("train"),
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
     message:

@@ -11,6 +11,7 @@ from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.evaluation.shards import cut
 from bupo.experiment.cells import Cell
+from bupo.experiment.resources import Resources
 from bupo.experiment.schema import Experiment
 from bupo.files import exclusive
 from bupo.models.config import ModelConfig
@@ -28,6 +29,7 @@ class Plan:
         models: every model that is prepared, by name.
         cells: every training run.
         evaluation: how it is evaluated, the same for every run and benchmark.
+        resources: what its jobs ask a cluster for.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Plan:
     models: Mapping[str, ModelConfig]
     cells: tuple[Cell, ...]
     evaluation: EvaluationSettings
+    resources: Resources
 
     @property
     def train_sets(self) -> list[str]:

@@ -23,6 +23,7 @@ from bupo.experiment.compose import OF_MODEL, compose_cell
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
+from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
 from bupo.files import to_yaml, write_text_if_changed
 from bupo.validation import Strict, load_yaml, validated
@@ -90,7 +91,7 @@ def plan_of(
     sets = load_sets(configs, [*data.train, *data.benchmarks, *data.spare], f"{where}: data")
     sets |= load_sets(configs, experiment.analysis.problems, f"{where}: analysis.problems")
     evaluation = _check_settings(configs, experiment, where)
-    load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
+    engine = load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     settings = load_entry(configs, "settings", experiment.training.settings, f"{where}: training.settings")
     for key in data.limits:
         if key not in sets:
@@ -100,7 +101,8 @@ def plan_of(
     layers = {model: models[model].layers for model in models}
     cells = cells_of(experiment, layers, load_methods(configs), where, settings.get(OF_MODEL) or {})
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
-    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells), evaluation)
+    resources = resources_of(configs, models, engine, experiment.training.overrides)
+    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells), evaluation, resources)
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,7 +144,10 @@ def _write(plan: Plan, configs: Path) -> None:
     for name, data_set in plan.data_sets.items():
         specs[f"data/{name}"] = _data_spec(name, data_set, plan, configs).model_dump(mode="json")
     for name, model in plan.models.items():
-        specs[f"models/{name}"] = {"model": model.model_dump(mode="json"), "seed": experiment.seed}
+        specs[f"models/{name}"] = {
+            "model": model.model_dump(mode="json", exclude={"size"}),
+            "seed": experiment.seed,
+        }
     analysis, evaluation = _settings(configs, experiment)
     for name in plan.analysed:
         template = PROMPTS[plan.models[name].prompt].template_arguments()
@@ -165,7 +170,7 @@ def _write(plan: Plan, configs: Path) -> None:
             "settings": experiment.training.settings,
             "steps": experiment.training.steps,
             "snapshot_every": experiment.analysis.snapshots,
-            "overrides": experiment.training.overrides,
+            "overrides": [*plan.resources.overrides[cell.model], *experiment.training.overrides],
             "fallback": experiment.auto_layer.fallback
             if experiment.auto_layer and cell.layer == "auto"
             else None,

@@ -109,12 +109,14 @@ class ModelConfig(Strict):
 
     Attributes:
         layers: L, the number of decoder layers; a prepared model that has another number is refused.
+        size: what its jobs ask a cluster for, a key of ``sizes`` in ``configs/cluster.yaml``.
         prompt: how problems are put to it (`bupo.data.prompts`).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str = ""
     layers: PositiveInt
+    size: str | None = None
     prompt: Literal["plain", "qwen", "octothinker"]
     built: BuiltModel | None = None
     hub: HubModel | None = None

@@ -1,0 +1,204 @@
+"""What a job asks the cluster for (``configs/cluster.yaml``): by its rule, its model's size and its attempt."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from bupo.errors import UserError
+from bupo.models.config import ModelConfig
+from bupo.validation import Strict, load_yaml, validated
+
+FILE = "cluster.yaml"
+GROWTH = 1.5
+"""How much more memory and time a job asks for after each failure."""
+KINDS: dict[str, Literal["model", "entropy", "train", "sample"] | None] = {
+    "model": "model",
+    "entropy": "entropy",
+    "entropy_shard": "entropy",
+    "entropy_merge": None,
+    "flow": "entropy",
+    "train": "train",
+    "evaluate": "sample",
+    "sample": "sample",
+    "grade": None,
+}
+"""The kind of each rule's jobs; None for those that load no model."""
+_OVERRIDE = re.compile(r"\+{0,2}trainer\.(nnodes|n_gpus_per_node)=(\d+)")
+
+
+class Partition(Strict):
+    """Where jobs go; see the comments in the file."""
+
+    name: str | None = None
+    gpu: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.]+$")
+    max_mem_gb: PositiveFloat | None = None
+    max_hours: PositiveFloat | None = None
+    options: str = ""
+
+
+class Partitions(Strict):
+    """For jobs without and with GPUs."""
+
+    cpu: Partition = Partition()
+    gpu: Partition = Partition()
+
+
+class Job(Strict):
+    """A job of one kind: processors, memory and GPUs of each of its nodes, and hours."""
+
+    cpus: PositiveInt
+    mem_gb: PositiveFloat
+    hours: PositiveFloat
+    gpus: NonNegativeInt = 0
+    nodes: PositiveInt = 1
+
+
+class Size(Strict):
+    """The jobs of models of one size."""
+
+    model: Job
+    entropy: Job
+    train: Job
+    sample: Job
+
+
+class Cluster(Strict):
+    """``configs/cluster.yaml``."""
+
+    partitions: Partitions = Partitions()
+    account: str | None = None
+    small: Job
+    sizes: dict[str, Size] = Field(min_length=1)
+
+    def partition(self, job: Job) -> Partition:
+        """Where a job goes."""
+        return self.partitions.gpu if job.gpus else self.partitions.cpu
+
+
+def load_cluster(configs: Path) -> Cluster:
+    """The cluster that ``configs/cluster.yaml`` describes.
+
+    Raises:
+        UserError: it has a mistake.
+    """
+    return validated(Cluster, load_yaml(configs / FILE), configs / FILE)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the jobs of one experiment ask for.
+
+    Attributes:
+        cluster: the cluster's description.
+        sizes: the jobs of each model, by its name; a training's are those of the experiment's engine.
+        overrides: for each model Hydra overrides that train it on what its job asks for; empty without GPUs.
+    """
+
+    cluster: Cluster
+    sizes: Mapping[str, Size]
+    overrides: Mapping[str, Sequence[str]]
+
+    def of(self, rule: str, model: str | None, attempt: int = 1) -> dict[str, int | str]:
+        """The resources of a job, by Snakemake's names; what is not there is left to the cluster.
+
+        Args:
+            rule: a key of `KINDS`.
+            model: that the job is about.
+            attempt: 1, and one more after each failure.
+        """
+        kind = KINDS[rule]
+        job = getattr(self.sizes[model], kind) if kind and model else self.cluster.small
+        where = self.cluster.partition(job)
+        found: dict[str, int | str] = {
+            "mem_mb": round(1024 * _grown(job.mem_gb, where.max_mem_gb, attempt)),
+            "runtime": max(1, round(60 * _grown(job.hours, where.max_hours, attempt))),
+            "cpus_per_task": job.cpus,
+        }
+        if job.gpus:
+            found["gres"] = ":".join(["gpu", *([where.gpu] if where.gpu else []), str(job.gpus)])
+        if job.nodes > 1:
+            found["nodes"] = job.nodes
+            if (
+                not job.gpus
+            ):  # beside GPUs Slurm takes one task for each node, and the executor means another thing
+                found["tasks"] = job.nodes
+        options = " ".join(filter(None, [_options(rule), where.options]))
+        named = {"slurm_partition": where.name, "slurm_account": self.cluster.account, "slurm_extra": options}
+        return found | {key: value for key, value in named.items() if value}
+
+    def by_job(self, rule: str) -> dict[str, int | str | Callable[..., int | str | None]]:
+        """The resources of a rule, for Snakemake: values, or functions of the wildcards and the attempt.
+
+        Values where all jobs of the rule have the same: a function is called for each of ten thousand jobs.
+        """
+        models = list(self.sizes) if KINDS[rule] else [None]
+        first = [self.of(rule, model) for model in models]
+        again = [self.of(rule, model, attempt=2) for model in models]
+        rows = first + again
+
+        def of_job(key: str) -> Callable[..., int | str | None]:
+            return lambda wildcards, attempt: self.of(rule, wildcards.model, attempt).get(key)
+
+        keys = dict.fromkeys(key for row in rows for key in row)
+        same = {key: rows[0].get(key) for key in keys if len({row.get(key) for row in rows}) == 1}
+        return {key: value if (value := same.get(key)) is not None else of_job(key) for key in keys}
+
+
+def resources_of(
+    configs: Path, models: Mapping[str, ModelConfig], engine: Mapping[str, Any], overrides: Sequence[str]
+) -> Resources:
+    """What the jobs of an experiment ask for.
+
+    Args:
+        configs: the project's ``configs/`` folder.
+        models: every model of the experiment, by name.
+        engine: the values of the experiment's engine.
+        overrides: Hydra overrides of every cell; a number of nodes or GPUs there counts before the file's.
+
+    Raises:
+        UserError: a mistake in the file, a model without a size, a training on GPUs that asks for none.
+    """
+    cluster = load_cluster(configs)
+    given = {match[1]: int(match[2]) for text in overrides if (match := _OVERRIDE.fullmatch(text))}
+    trainer = engine.get("trainer", {})
+    on_gpus = trainer.get("device") != "cpu"
+    sizes, added = {}, {}
+    for name, model in models.items():
+        size = cluster.sizes[_size(name, model, cluster, configs)]
+        nodes = given.get("nnodes", size.train.nodes if on_gpus else int(trainer.get("nnodes", 1)))
+        gpus = given.get("n_gpus_per_node", size.train.gpus) if on_gpus else 0
+        if on_gpus and not gpus:
+            raise UserError(
+                f"{configs / FILE}: sizes.{model.size}.train.gpus = {gpus} should be at least 1 for {name}; "
+                "the experiment's engine trains on GPUs."
+            )
+        train = size.train.model_copy(update={"nodes": nodes, "gpus": gpus})
+        sizes[name] = size.model_copy(update={"train": train})
+        added[name] = [f"trainer.nnodes={nodes}", f"trainer.n_gpus_per_node={gpus}"] if on_gpus else []
+    return Resources(cluster, sizes, added)
+
+
+def _size(name: str, model: ModelConfig, cluster: Cluster, configs: Path) -> str:
+    known = ", ".join(cluster.sizes)
+    where = configs / "model" / f"{name}.yaml"
+    if model.size is None:
+        raise UserError(
+            f"{where}: size is missing; it should be one of the sizes in {configs / FILE}: {known}."
+        )
+    if model.size not in cluster.sizes:
+        raise UserError(f"{where}: size = {model.size!r} is not in {configs / FILE}; it has: {known}.")
+    return model.size
+
+
+def _grown(amount: float, most: float | None, attempt: int) -> float:
+    grown = amount * GROWTH ** (attempt - 1)
+    return grown if most is None else min(grown, most)
+
+
+def _options(rule: str) -> str:
+    # a job that Slurm starts again goes on in the log that it has
+    return "--open-mode=append" if rule == "train" else ""
