@@ -1,4 +1,4 @@
-"""What a job asks the cluster for (``configs/cluster.yaml``): by its rule, its model's size and its attempt."""
+"""What a job asks the cluster for (configs/cluster.yaml): by its rule, its model's size and its attempt."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,0 +1,162 @@
+"""The Slurm executor for grids that take days.
+
+To Snakemake's it adds four things. Jobs that a killed Snakemake left in the queue are waited for, and not
+submitted once more. An array has jobs of one rule *and* of the same resources only, whatever is ready at a
+time. A submission that Slurm refuses is tried again before it counts as a failure of the job. Ctrl-C cancels
+also what is just being submitted or looked at.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+from snakemake_executor_plugin_slurm.job_status_query import get_min_job_age
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from bupo.files import sha256_text
+from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
+
+SUBMISSIONS = 5
+"""How often a job is submitted before Slurm's refusal counts."""
+PAUSE_S = 2.0
+REMEMBERED_S = 240
+"""For so long Slurm has to remember a job for squeue to tell how it ended: squeue is asked every 180 s."""
+
+
+class Executor(SlurmExecutor):
+    """See the module."""
+
+    def __post_init__(self, test_mode: bool = False) -> None:
+        """Find out which jobs are left of an earlier call in this folder."""
+        age = get_min_job_age()
+        self.forgotten_soon = age is not None and age < REMEMBERED_S
+        super().__post_init__(test_mode)
+        # the same in each call, so that the status of earlier jobs is found, too
+        self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
+        self.records = Records(Path(self.workflow.workdir_init))
+        self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
+        self.refused: dict[JobExecutorInterface, int] = {}
+        self.cancelled = False
+        try:
+            self.left = in_queue(self.run_uuid) if self.records.any else set()
+        except OSError as error:
+            raise WorkflowError(str(error)) from error
+
+    def get_status_command(self) -> str:
+        """``squeue``, which works without accounting, where Slurm remembers jobs for long enough."""
+        return "sacct" if self.forgotten_soon else "squeue"
+
+    def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
+        """The account that is asked for; none is guessed from earlier jobs."""
+        return super().get_account_arg(job) if job.resources.get("slurm_account") else iter([""])
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Submit the jobs that are ready, those of an array together, if they are not in the queue yet."""
+        alike: dict[Any, list[JobExecutorInterface]] = {}
+        for job in jobs:
+            if not self._found_again(job):
+                alike.setdefault(self._array_of(job), []).append(job)
+        for array in alike.values():
+            rest = iter(array)
+            while part := list(islice(rest, self.max_array_size)):
+                if len(part) == 1:
+                    self._submit_job(part[0])
+                else:
+                    self._submit_array_jobs(part)
+
+    def _array_of(self, job: JobExecutorInterface) -> Any:
+        """What the jobs of an array have in common; something of its own for a job that gets no array."""
+        if (
+            job.is_group()
+            or not {job.rule.name, "all"} & self.array_jobs
+            or self.get_status_command() == "sacct"
+        ):
+            return id(job)  # sacct tells of an array's tasks by numbers that the executor does not know
+        return job.rule.name, tuple(sorted((key, str(value)) for key, value in job.resources.items()))
+
+    def _found_again(self, job: JobExecutorInterface) -> bool:
+        record = None if job.is_group() else self.records.read(_output(job))
+        if record is None or record.job_id not in self.left:
+            return False
+        self.left.discard(record.job_id)
+        if not _is_of(record, job):
+            self.logger.info(f"Slurm's job {record.job_id} was submitted for other inputs; it is cancelled.")
+            subprocess.run(["scancel", record.job_id], check=False)
+            return False
+        self.run_job_pre(job)
+        self.logger.info(
+            f"Job {job.jobid} is in Slurm's queue already, as job {record.job_id} (log: {record.log})."
+        )
+        self._follow(SubmittedJobInfo(job, record.job_id, {"slurm_logfile": Path(record.log)}))
+        return True
+
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        """Write down which job makes what."""
+        job, job_id = job_info.job, str(job_info.external_jobid)
+        log = job_info.aux["slurm_logfile"]
+        if "_" in job_id:  # the logs of an array lie in its rule's folder
+            log = job_info.aux["slurm_logfile"] = log.parent.parent / log.name
+        if not job.is_group():
+            self.records.write(_output(job), job_id, str(log), str(job.shellcmd))
+        self._follow(job_info, register_job)
+
+    def _follow(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        self.submitted[job_info.job] = job_info
+        super().report_job_submission(job_info, register_job)
+
+    def report_job_success(self, job_info: SubmittedJobInfo) -> None:
+        """Forget the job."""
+        self._forget(job_info.job)
+        super().report_job_success(job_info)
+
+    def report_job_error(self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: Any) -> None:
+        """Forget the job."""
+        self._forget(job_info.job)
+        super().report_job_error(job_info, msg, **kwargs)
+
+    def _forget(self, job: JobExecutorInterface) -> None:
+        self.submitted.pop(job, None)
+        if not job.is_group():
+            self.records.remove(_output(job))
+
+    def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
+        """Only submissions fail here: try once more, an array's jobs one by one."""
+        job = job_info.job
+        refused = self.refused[job] = self.refused.get(job, 0) + 1
+        if self.cancelled or refused >= SUBMISSIONS:
+            super()._report_job_error_threadsafe(job_info, msg)
+            return
+        self.logger.warning(
+            f"Slurm did not take job {job.jobid}; it is submitted again. {msg.splitlines()[0]}"
+        )
+        time.sleep(PAUSE_S * refused)
+        self.run_job(job)
+
+    def cancel(self) -> None:
+        """Submit nothing more, and cancel all that was."""
+        self.cancelled = True
+        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
+        super().cancel()
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """Cancel every job; some are missing from ``active_jobs`` while their status is asked for."""
+        super().cancel_jobs(list(self.submitted.values()))
+
+
+def _output(job: JobExecutorInterface) -> str:
+    return str(job.output[0])
+
+
+def _is_of(record: Record, job: JobExecutorInterface) -> bool:
+    """Whether a job that was submitted does what this one is to do: the same command, no newer inputs."""
+    if record.command != sha256_text(str(job.shellcmd)):
+        return False
+    inputs = [Path(path) for path in job.input if not path.flags.get("ancient")]
+    return all(path.exists() and path.stat().st_mtime <= record.submitted for path in inputs)
