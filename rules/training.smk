@@ -48,6 +48,8 @@ rule train:
         folder=lambda wildcards, output: Path(output[0]).parent,
     message:
         "training: {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
+    # Slurm tells every process of a job to end; this shell and its log stay until the training has saved.
     shell:
+        "trap : TERM USR1; "
         "python -m bupo.training --config {input.config:q} --out {params.folder:q} --tracking {input.tracking:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | (trap '' TERM USR1; exec tee -a {log:q})"

@@ -258,7 +258,9 @@ def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
 def test_local_models_and_sets(project, bupo, hub, programs):
     programs()
     model = project / "configs/model/qwen3_4b.yaml"
-    model.write_text(f"name: qwen3_4b\nlayers: 36\nsize: 4b\nprompt: qwen\nlocal: {{path: {project}/model}}\n")
+    model.write_text(
+        f"name: qwen3_4b\nlayers: 36\nsize: 4b\nprompt: qwen\nlocal: {{path: {project}/model}}\n"
+    )
     write_grid(project)
     local = ["data.source=local", f"data.directory={project}/sets", "data.benchmarks=[aime24]"]
     arguments = ["grid", "--overrides", *local]

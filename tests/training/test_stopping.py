@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bupo.training import stopping
+from bupo.training import slurm_job, stopping
 from bupo.training.stopping import MARGIN_S, Stopping, find_deadline
 
 
@@ -24,9 +24,9 @@ def clock(monkeypatch):
     [(None, None, None), (50, None, 150), (None, "130", 130), (50, "130", 130), (20, "130", 120)],
 )
 def test_the_first_end_counts(monkeypatch, limit, slurm, deadline):
-    monkeypatch.delenv(stopping.END_TIME, raising=False)
+    monkeypatch.delenv(slurm_job.END_TIME, raising=False)
     if slurm:
-        monkeypatch.setenv(stopping.END_TIME, slurm)
+        monkeypatch.setenv(slurm_job.END_TIME, slurm)
     assert find_deadline(limit, started=100) == deadline
 
 

@@ -21,6 +21,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from bupo.files import sha256_text
+from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
 
 SUBMISSIONS = 5
@@ -40,6 +41,7 @@ class Executor(SlurmExecutor):
         super().__post_init__(test_mode)
         # the same in each call, so that the status of earlier jobs is found, too
         self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
+        os.environ[QUEUE_AGAIN] = "1"  # jobs get the environment that they are submitted from
         self.records = Records(Path(self.workflow.workdir_init))
         self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
         self.refused: dict[JobExecutorInterface, int] = {}

@@ -38,12 +38,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     from bupo.training.run import run
+    from bupo.training.slurm_job import queue_again
     from bupo.training.stopping import STATUS, Stopped
 
     try:
         run(arguments.config, arguments.out, arguments.tracking)
     except Stopped as stopped:
-        print(f"{arguments.out}: stopped: {stopped}; the same command goes on", file=sys.stderr)
+        print(f"{arguments.out}: stopped: {stopped}; the same command goes on", file=sys.stderr, flush=True)
+        if stopped.again and queue_again():
+            print(f"{arguments.out}: its Slurm job is queued again", file=sys.stderr, flush=True)
         sys.exit(STATUS)
 
 

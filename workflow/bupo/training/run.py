@@ -166,7 +166,7 @@ def _lock(out: Path, stopping: Stopping) -> Iterator[None]:
                     print(f"{out}: another process is training this run; waiting for it", file=sys.stderr)
                 told = True
             if stopping.reason:
-                raise Stopped(f"{stopping.reason} while waiting for another process")
+                raise Stopped(f"{stopping.reason} while waiting for another process", not stopping.signal)
             time.sleep(LOCK_POLL_S)
         yield
 

@@ -16,18 +16,28 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TextIO
 
+from bupo.training.slurm_job import end_of_job
+
 STATUS = os.EX_TEMPFAIL
 """75: stopped, to be gone on with."""
 SIGNALS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGINT}
-END_TIME = "SLURM_JOB_END_TIME"
-"""Slurm's variable: when the allocation ends, in seconds since the epoch."""
 MARGIN_S = 60.0
 """Time that is left unused before the deadline, for leaving in peace."""
 RECENT = 5
 
 
 class Stopped(Exception):
-    """The run stopped before its last step and can be gone on with; the text says why and where."""
+    """The run stopped before its last step and can be gone on with.
+
+    Args:
+        why: and where.
+        again: whether the same in another job of the same length will get further: it was only the time that
+            was over, and there was enough of it for a step.
+    """
+
+    def __init__(self, why: str, again: bool = False) -> None:
+        super().__init__(why)
+        self.again = again
 
 
 def find_deadline(time_limit_s: float | None, started: float) -> float | None:
@@ -38,8 +48,8 @@ def find_deadline(time_limit_s: float | None, started: float) -> float | None:
         started: when it began.
     """
     ends = [started + time_limit_s] if time_limit_s is not None else []
-    if END_TIME in os.environ:
-        ends.append(float(os.environ[END_TIME]))
+    if (end := end_of_job()) is not None:
+        ends.append(end)
     return min(ends, default=None)
 
 

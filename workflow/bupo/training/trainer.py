@@ -205,7 +205,8 @@ class ScheduledTrainer(PPOTrainerSync):
 
     def _stop_after(self, step: int) -> None:
         if step == self.checkpoints.last and step < self.total_training_steps and self.stopping.reason:
-            raise Stopped(f"after step {step} of {self.total_training_steps}, {self.stopping.reason}")
+            again = self.stopping.signal is None and bool(self.stopping.steps)
+            raise Stopped(f"after step {step} of {self.total_training_steps}, {self.stopping.reason}", again)
 
     def on_step_end(self) -> None:
         """Write what belongs to the step, while the rollout's memory is still free.
