@@ -17,7 +17,12 @@ wildcard_constraints:
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 logger.addHandler(
-    Watch(PLAN.name, PLAN.experiment.expected_seconds, workflow.cores or 1)
+    Watch(
+        PLAN.name,
+        PLAN.experiment.expected_seconds,
+        # without --cores, as with --profile slurm, the jobs that may be in the queue
+        workflow.resource_settings.cores or workflow.nodes or 1,
+    )
 )
 
 

@@ -1,7 +1,7 @@
 """What the jobs of an experiment cost: for each rule how many, how long, on how many GPUs, and why so."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -118,7 +118,9 @@ class Estimator:
 
     def workload(self, cell: Cell) -> Workload:
         """What a cell does in a step."""
-        return self.workloads.of(cell.method, cell.model)
+        job = self.plan.resources.sizes[cell.model].train
+        workload = self.workloads.of(cell.method, cell.model)
+        return replace(workload, nodes=job.nodes, gpus_per_node=job.gpus or workload.gpus_per_node)
 
     # ------------------------------------------------------------------ one job of each rule
 
