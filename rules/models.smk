@@ -1,5 +1,11 @@
 # Models: built and warmed up here, or a file that names a pinned revision or a path.
 
+# Those of the hub are only looked up, which takes a network; compute nodes often have none.
+if not any(model.built for model in PLAN.models.values()):
+
+    localrules:
+        model,
+
 
 rule model:
     input:

@@ -17,7 +17,7 @@ class ExecutorSettings(ExecutorSettingsBase):
 class Executor(RemoteExecutor):
     """Submits nothing."""
 
-    def __post_init__(self) -> None:
+    def __new__(cls, *_: object) -> "Executor":
         """Say what is missing."""
         raise WorkflowError(
             "snakemake-executor-plugin-slurm is not installed in this environment; "

@@ -9,7 +9,6 @@ also what is just being submitted or looked at.
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,8 @@ class Executor(SlurmExecutor):
         age = get_min_job_age()
         self.forgotten_soon = age is not None and age < REMEMBERED_S
         super().__post_init__(test_mode)
+        # what configs/cluster.yaml leaves out is the cluster's default, and not what earlier jobs had
+        self._fallback_account_arg = self._fallback_partition = ""
         # the same in each call, so that the status of earlier jobs is found, too
         self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
         os.environ[QUEUE_AGAIN] = "1"  # jobs get the environment that they are submitted from
@@ -54,10 +55,6 @@ class Executor(SlurmExecutor):
     def get_status_command(self) -> str:
         """``squeue``, which works without accounting, where Slurm remembers jobs for long enough."""
         return "sacct" if self.forgotten_soon else "squeue"
-
-    def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
-        """The account that is asked for; none is guessed from earlier jobs."""
-        return super().get_account_arg(job) if job.resources.get("slurm_account") else iter([""])
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit the jobs that are ready, those of an array together, if they are not in the queue yet."""

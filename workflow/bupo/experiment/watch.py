@@ -16,7 +16,7 @@ class Watch(logging.Handler):
     """Listens to Snakemake's log events and prints one line whenever a job ends.
 
     The estimate counts each job that is left with the seconds its rule took so far in this run, or else with
-    those the experiment expects, spread over the cores.
+    those the experiment expects, spread over the cores; it is no shorter than the longest of them.
 
     Args:
         name: the experiment's name.
@@ -81,8 +81,14 @@ class Watch(logging.Handler):
             for job, begun in self.started.items()
         ]
         work -= sum(spent for spent, _ in running)
-        longest = max((whole - spent for spent, whole in running), default=0.0)
-        return max(work / self.cores, longest, 0.0)
+        under_way = Counter(self.rule_of[job] for job in self.started)
+        each = [whole - spent for spent, whole in running]
+        each += [
+            self.seconds_of(rule)
+            for rule, count in self.planned.items()
+            if count > len(self.took.get(rule, ())) + under_way[rule]
+        ]
+        return max(work / self.cores, *each, 0.0)
 
     def seconds_of(self, rule: str) -> float:
         """Seconds of one job of a rule: the mean so far, or else what the experiment expects."""
