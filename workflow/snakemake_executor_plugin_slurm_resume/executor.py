@@ -26,8 +26,8 @@ from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_q
 SUBMISSIONS = 5
 """How often a job is submitted before Slurm's refusal counts."""
 PAUSE_S = 2.0
-REMEMBERED_S = 240
-"""For so long Slurm has to remember a job for squeue to tell how it ended: squeue is asked every 180 s."""
+REMEMBERED = 2
+"""For so many looks at the queue Slurm has to remember a job for squeue to tell how it ended."""
 
 
 class Executor(SlurmExecutor):
@@ -35,9 +35,12 @@ class Executor(SlurmExecutor):
 
     def __post_init__(self, test_mode: bool = False) -> None:
         """Find out which jobs are left of an earlier call in this folder."""
-        age = get_min_job_age()
-        self.forgotten_soon = age is not None and age < REMEMBERED_S
         super().__post_init__(test_mode)
+        age, longest = (
+            get_min_job_age(),
+            self.workflow.remote_execution_settings.seconds_between_status_checks,
+        )
+        self.forgotten_soon = age is not None and age < REMEMBERED * longest
         # what configs/cluster.yaml leaves out is the cluster's default, and not what earlier jobs had
         self._fallback_account_arg = self._fallback_partition = ""
         # the same in each call, so that the status of earlier jobs is found, too
@@ -55,6 +58,12 @@ class Executor(SlurmExecutor):
     def get_status_command(self) -> str:
         """``squeue``, which works without accounting, where Slurm remembers jobs for long enough."""
         return "sacct" if self.forgotten_soon else "squeue"
+
+    @SlurmExecutor.next_seconds_between_status_checks.getter
+    def next_seconds_between_status_checks(self) -> float:
+        """At most ``--seconds-between-status-checks``; the original waits for up to three minutes."""
+        longest = self.workflow.remote_execution_settings.seconds_between_status_checks
+        return min(self._next_seconds_between_status_checks or longest, longest)
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit the jobs that are ready, those of an array together, if they are not in the queue yet."""
