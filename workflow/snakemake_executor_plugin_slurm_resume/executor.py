@@ -36,10 +36,8 @@ class Executor(SlurmExecutor):
     def __post_init__(self, test_mode: bool = False) -> None:
         """Find out which jobs are left of an earlier call in this folder."""
         super().__post_init__(test_mode)
-        age, longest = (
-            get_min_job_age(),
-            self.workflow.remote_execution_settings.seconds_between_status_checks,
-        )
+        longest = self.workflow.remote_execution_settings.seconds_between_status_checks
+        age = get_min_job_age()
         self.forgotten_soon = age is not None and age < REMEMBERED * longest
         # what configs/cluster.yaml leaves out is the cluster's default, and not what earlier jobs had
         self._fallback_account_arg = self._fallback_partition = ""
