@@ -101,7 +101,9 @@ def plan_of(
     layers = {model: models[model].layers for model in models}
     cells = cells_of(experiment, layers, load_methods(configs), where, settings.get(OF_MODEL) or {})
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
-    resources = resources_of(configs, models, engine, experiment.training.overrides)
+    analysed, sampled = _settings(configs, experiment)
+    ranks = {"entropy": _ranks(analysed), "sample": _ranks(sampled)}
+    resources = resources_of(configs, models, engine, experiment.training.overrides, ranks)
     return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells), evaluation, resources)
 
 
@@ -110,6 +112,11 @@ def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], di
     names = {"analysis": experiment.analysis.settings, "evaluation": experiment.evaluation.settings}
     entries = [load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()]
     return entries[0], entries[1]
+
+
+def _ranks(settings: Mapping[str, Any]) -> int:
+    """GPUs that vLLM spreads a model over."""
+    return int((settings.get("vllm") or {}).get("tensor_parallel_size", 1))
 
 
 def _check_settings(configs: Path, experiment: Experiment, where: str) -> EvaluationSettings:

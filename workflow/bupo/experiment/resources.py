@@ -149,7 +149,11 @@ class Resources:
 
 
 def resources_of(
-    configs: Path, models: Mapping[str, ModelConfig], engine: Mapping[str, Any], overrides: Sequence[str]
+    configs: Path,
+    models: Mapping[str, ModelConfig],
+    engine: Mapping[str, Any],
+    overrides: Sequence[str],
+    ranks: Mapping[str, int],
 ) -> Resources:
     """What the jobs of an experiment ask for.
 
@@ -158,9 +162,10 @@ def resources_of(
         models: every model of the experiment, by name.
         engine: the values of the experiment's engine.
         overrides: Hydra overrides of every cell; a number of nodes or GPUs there counts before the file's.
+        ranks: for kinds of jobs the GPUs that vLLM spreads a model over.
 
     Raises:
-        UserError: a mistake in the file, a model without a size, a training on GPUs that asks for none.
+        UserError: a mistake in the file, a model without a size, fewer GPUs than a job needs.
     """
     cluster = load_cluster(configs)
     given = {match[1]: int(match[2]) for text in overrides if (match := _OVERRIDE.fullmatch(text))}
@@ -176,6 +181,12 @@ def resources_of(
                 f"{configs / FILE}: sizes.{model.size}.train.gpus = {gpus} should be at least 1 for {name}; "
                 "the experiment's engine trains on GPUs."
             )
+        for kind, least in ranks.items():
+            if 0 < (asked := getattr(size, kind).gpus) < least:
+                raise UserError(
+                    f"{configs / FILE}: sizes.{model.size}.{kind}.gpus = {asked} should be at least {least}, "
+                    f"over which vllm.tensor_parallel_size spreads {name}."
+                )
         train = size.train.model_copy(update={"nodes": nodes, "gpus": gpus})
         sizes[name] = size.model_copy(update={"train": train})
         added[name] = [f"trainer.nnodes={nodes}", f"trainer.n_gpus_per_node={gpus}"] if on_gpus else []
