@@ -143,7 +143,9 @@ def test_a_training_on_gpus_that_asks_for_none(project):
 def test_a_model_that_is_spread_over_more_gpus_than_its_job_has(project):
     path = project / "configs/evaluation/demo.yaml"
     path.write_text(path.read_text() + "vllm: {tensor_parallel_size: 4}\n")
-    with pytest.raises(UserError, match=r"sizes\.4b\.sample\.gpus = 1 should be at least 4, over which .* qwen3_4b"):
+    with pytest.raises(
+        UserError, match=r"sizes\.4b\.sample\.gpus = 1 should be at least 4, over which .* qwen3_4b"
+    ):
         resources(project, *ON_GPUS)
     assert resources(project).of("evaluate", "tiny_qwen3")["cpus_per_task"] == 1
 
