@@ -80,6 +80,7 @@ def test_a_run_trains_on_what_its_job_asks_for(project):
 def test_a_job_asks_for_what_an_override_trains_on(project):
     asked = resources(project, *ON_GPUS, TWO_NODES).of("train", "qwen3_4b")
     assert (asked["nodes"], asked["gres"]) == (2, "gpu:4")
+    assert "--ntasks-per-node=1" in asked["slurm_extra"].split()
     assert "tasks" not in asked, "beside GPUs the executor takes it for tasks of each GPU"
 
 

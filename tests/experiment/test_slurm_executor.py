@@ -228,6 +228,7 @@ def test_ctrl_c_cancels_what_is_just_being_submitted_or_looked_at(made, monkeypa
     executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
     executor.cancel()
     assert [info.external_jobid for info in cancelled] == ["12", "13"]
+    assert not executor.records.any, "the next call does not wait for them"
 
 
 def test_the_queue_is_asked_for_each_task_of_the_folders_jobs(slurm, tmp_path):

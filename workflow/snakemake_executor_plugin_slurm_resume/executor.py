@@ -154,6 +154,8 @@ class Executor(SlurmExecutor):
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel every job; some are missing from ``active_jobs`` while their status is asked for."""
         super().cancel_jobs(list(self.submitted.values()))
+        for job in list(self.submitted):
+            self._forget(job)
 
 
 def _output(job: JobExecutorInterface) -> str:

@@ -122,11 +122,9 @@ class Resources:
             found["gres"] = ":".join(["gpu", *([where.gpu] if where.gpu else []), str(job.gpus)])
         if job.nodes > 1:
             found["nodes"] = job.nodes
-            if (
-                not job.gpus
-            ):  # beside GPUs Slurm takes one task for each node, and the executor means another thing
+            if not job.gpus:  # beside GPUs the executor takes it for tasks of each GPU
                 found["tasks"] = job.nodes
-        options = " ".join(filter(None, [_options(rule), where.options]))
+        options = " ".join(filter(None, [*_options(rule, job), where.options]))
         named = {"slurm_partition": where.name, "slurm_account": self.cluster.account, "slurm_extra": options}
         return found | {key: value for key, value in named.items() if value}
 
@@ -210,6 +208,7 @@ def _grown(amount: float, most: float | None, attempt: int) -> float:
     return grown if most is None else min(grown, most)
 
 
-def _options(rule: str) -> str:
+def _options(rule: str, job: Job) -> list[str]:
     # a job that Slurm starts again goes on in the log that it has
-    return "--open-mode=append" if rule == "train" else ""
+    log = ["--open-mode=append"] if rule == "train" else []
+    return [*log, "--ntasks-per-node=1"] if job.nodes > 1 else log
