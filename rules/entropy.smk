@@ -82,9 +82,7 @@ else:
 rule flow:
     input:
         spec="<results>/spec/entropy/{model}.yaml",
-        run=lambda wildcards: PLAN.trained(
-            "{model}/{cell}/seed{seed}".format(**wildcards)
-        ),
+        run=trained,
         cells=lambda wildcards: PLAN.configs(wildcards.model),
         problems=lambda wildcards: PLAN.analysis_tables(wildcards.model),
     output:

@@ -1,14 +1,17 @@
 # Samples of the base model and of every trained one, graded: by one job, or drawn in shards and graded by one job more.
 
+
+# Plain paths where they do, here and below: at thousands of jobs, functions are most of what planning takes.
+SAMPLES = PLAN.samples("{model}/{cell}/seed{seed}", "{benchmark}")
+
+
 if not PLAN.sampled_in_parts:
 
     rule evaluate:
         input:
             spec="<results>/spec/evaluation/{model}.yaml",
-            model=lambda wildcards: PLAN.trained(
-                "{model}/{cell}/seed{seed}".format(**wildcards)
-            ),
-            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
+            model=trained,
+            benchmark="<results>/data/verl/{model}/{benchmark}.parquet",
         # the samples are no outputs: Snakemake would delete them, and a job that is killed goes on from them
         output:
             scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
@@ -22,7 +25,7 @@ if not PLAN.sampled_in_parts:
             **PLAN.resources.by_job("evaluate"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
-            folder=lambda wildcards, output: Path(output.summary).parent,
+            folder=f"{PLAN.folder}/evaluation/{{model}}/{{cell}}/seed{{seed}}/{{benchmark}}",
         message:
             "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}"
         shell:
@@ -34,10 +37,8 @@ else:
     rule sample:
         input:
             spec="<results>/spec/sampling/{model}.yaml",
-            model=lambda wildcards: PLAN.trained(
-                "{model}/{cell}/seed{seed}".format(**wildcards)
-            ),
-            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
+            model=trained,
+            benchmark="<results>/data/verl/{model}/{benchmark}.parquet",
         output:
             # not deleted before the job: what is there and fits is not drawn again
             update(
@@ -58,7 +59,7 @@ else:
             **PLAN.resources.by_job("sample"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
-            folder=lambda wildcards, output: Path(output[0]).parent,
+            folder=f"{PLAN.folder}/evaluation/{{model}}/{{cell}}/seed{{seed}}/{{benchmark}}",
         message:
             "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark},"
             " samples {wildcards.first} to {wildcards.last}, part {wildcards.shard} of {wildcards.shards}"
@@ -70,13 +71,9 @@ else:
     rule grade:
         input:
             spec="<results>/spec/evaluation/{model}.yaml",
-            model=lambda wildcards: PLAN.trained(
-                "{model}/{cell}/seed{seed}".format(**wildcards)
-            ),
-            benchmark=lambda wildcards: PLAN.table(wildcards.model, wildcards.benchmark),
-            samples=lambda wildcards: PLAN.samples(
-                "{model}/{cell}/seed{seed}".format(**wildcards), wildcards.benchmark
-            ),
+            model=trained,
+            benchmark="<results>/data/verl/{model}/{benchmark}.parquet",
+            samples=SAMPLES,
         output:
             scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
             disagreements="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/disagreements.csv",
@@ -89,7 +86,7 @@ else:
             **PLAN.resources.by_job("grade"),
         params:
             model=lambda wildcards, input: Path(input.model).parent,
-            folder=lambda wildcards, output: Path(output.summary).parent,
+            folder=f"{PLAN.folder}/evaluation/{{model}}/{{cell}}/seed{{seed}}/{{benchmark}}",
         message:
             "evaluation: {wildcards.model} {wildcards.cell} seed {wildcards.seed} on {wildcards.benchmark}, graded"
         shell:

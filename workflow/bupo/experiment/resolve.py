@@ -6,7 +6,7 @@ edit of the experiment reruns the stages that it concerns, and a comment reruns 
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
-from bupo.files import to_yaml, write_text_if_changed
+from bupo.files import holds, to_yaml, write_text, write_text_if_changed
 from bupo.validation import Strict, load_yaml, validated
 
 
@@ -187,9 +187,15 @@ def _write(plan: Plan, configs: Path) -> None:
             "prompt": plan.models[cell.model].prompt,
             "max_prompt_tokens": experiment.data.max_prompt_tokens,
         }
-    _check_overrides(plan, specs, configs)
+    changed = {}
     for name, spec in specs.items():
-        write_text_if_changed(folder / "spec" / f"{name}.yaml", to_yaml(spec))
+        file, text = folder / "spec" / f"{name}.yaml", to_yaml(spec)
+        if not holds(file, text):
+            changed[name] = file, text
+    _check_overrides(plan, specs, changed, configs)
+    for file, text in changed.values():
+        # Not synced, for there may be thousands: what a power cut leaves is compared again by the next call.
+        write_text(file, text, durable=False)
     write_text_if_changed(folder / "experiment.yaml", to_yaml(_resolved(plan, analysis, evaluation)))
 
 
@@ -213,18 +219,20 @@ def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataS
     return validated(DataSpec, spec, f"{where}: the set {name}")
 
 
-def _check_overrides(plan: Plan, specs: Mapping[str, Any], configs: Path) -> None:
+def _check_overrides(
+    plan: Plan, specs: Mapping[str, Any], changed: Container[str], configs: Path
+) -> None:
     # Composing takes about a second, so that only cells that changed are composed here, one of each method; a
     # mistake in a verl key then shows before anything runs.
     from bupo.experiment.configure import cell_overrides
 
     checked = set()
     for cell in plan.cells:
-        spec = specs[f"runs/{cell.run}"]
-        path = Path(plan.folder) / "spec" / "runs" / f"{cell.run}.yaml"
-        if cell.method in checked or (path.exists() and path.read_text(encoding="utf-8") == to_yaml(spec)):
+        name = f"runs/{cell.run}"
+        if cell.method in checked or name not in changed:
             continue
         checked.add(cell.method)
+        spec = specs[name]
         layer = spec["fallback"] if spec["layer"] == "auto" else spec["layer"]
         compose_cell(
             configs, *cell_overrides(spec, layer, model_path="model"), where=f"experiment {plan.name}"
