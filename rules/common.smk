@@ -29,8 +29,3 @@ logger.addHandler(
 def trained(wildcards):
     """What a run is looked at by: its finished training, or the base model."""
     return PLAN.trained(f"{wildcards.model}/{wildcards.cell}/seed{wildcards.seed}")
-
-
-# One process at a time runs an experiment; dry runs and jobs, which read this file too, hold nothing.
-onstart:
-    PLAN.hold()

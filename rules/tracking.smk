@@ -1,38 +1,28 @@
 # MLflow: the database and every run exist before the jobs that write into them.
 
+TRACKING = f"{PLAN.folder}/tracking.json"
+
 
 localrules:
-    tracking,
     tracked,
 
 
-rule tracking:
-    input:
-        # Only another grid makes it anew. While this job is to run, Snakemake asks of nothing that follows on it, also by
-        # way of ancient files, whether it has changed: another grader would leave the trained cells' scores as they are.
-        ancient("<results>/experiment.yaml"),
-    output:
-        "<results>/tracking.json",
-    log:
-        "<results>/logs/tracking.log",
-    conda:
-        "../envs/cpu.yaml"
-    params:
-        uri=PLAN.mlflow_uri,
-        grid=[PLAN.benchmarks, PLAN.experiment.training.steps, *map(str, PLAN.cells)],
-    message:
-        "tracking: MLflow runs for the grid"
-    shell:
-        "python -m bupo.tracking init --experiment {input:q} --uri {params.uri:q} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+# No rule, and no input of a training: while a job is to run, Snakemake asks of nothing that follows on it, also by way of
+# ancient files, whether it has changed. A new cell would hide another grader from the cells that are there.
+onstart:
+    PLAN.hold()
+    shell(
+        "python -m bupo.tracking init --experiment {PLAN.folder:q}/experiment.yaml --uri {PLAN.mlflow_uri:q}"
+        " --out {TRACKING:q}"
+    )
 
 
 rule tracked:
     input:
-        tracking="<results>/tracking.json",
-        experiment="<results>/experiment.yaml",
+        # a new description is logged with the next scores
+        experiment=ancient("<results>/experiment.yaml"),
+        # hangs on all scores
         page="<results>/report/index.html",
-        summaries=PLAN.summaries,
     output:
         "<results>/tracked",
     log:
@@ -40,9 +30,11 @@ rule tracked:
     conda:
         "../envs/cpu.yaml"
     params:
+        uri=PLAN.mlflow_uri,  # another store has nothing yet
+        tracking=TRACKING,
         report=lambda wildcards, input: Path(input.page).parent,
     message:
         "tracking: scores, analysis and report into MLflow"
     shell:
-        "python -m bupo.tracking finish --tracking {input.tracking:q} --experiment {input.experiment:q}"
+        "python -m bupo.tracking finish --tracking {params.tracking:q} --experiment {input.experiment:q}"
         " --report {params.report:q} --stamp {output:q} 2>&1 | tee {log:q}"

@@ -32,8 +32,6 @@ rule train:
         config="<results>/runs/{model}/{cell}/seed{seed}/config.yaml",
         model="<results>/models/{model}/model.json",
         problems=lambda wildcards: PLAN.train_table(wildcards.model, wildcards.cell),
-        # the runs' addresses may be written anew when a cell is added; that trains nothing again
-        tracking=ancient("<results>/tracking.json"),
     output:
         "<results>/runs/{model}/{cell}/seed{seed}/done.json",
     log:
@@ -45,11 +43,14 @@ rule train:
     resources:
         **PLAN.resources.by_job("train"),
     params:
-        folder=lambda wildcards, output: Path(output[0]).parent,
+        tracking=TRACKING,
+        # no input: what is in it changes nothing that is trained
+        overrides=f"{PLAN.folder}/spec/training.yaml",
+        folder=f"{PLAN.folder}/runs/{{model}}/{{cell}}/seed{{seed}}",
     message:
         "training: {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
     # Slurm tells every process of a job to end; this shell and its log stay until the training has saved.
     shell:
         "trap : TERM USR1; "
-        "python -m bupo.training --config {input.config:q} --out {params.folder:q} --tracking {input.tracking:q}"
-        " 2>&1 | (trap '' TERM USR1; exec tee -a {log:q})"
+        "python -m bupo.training --config {input.config:q} --overrides {params.overrides:q} --out {params.folder:q}"
+        " --tracking {params.tracking:q} 2>&1 | (trap '' TERM USR1; exec tee -a {log:q})"

@@ -22,7 +22,6 @@ SPEC = {
     "overrides": ["actor_rollout_ref.rollout.n=3"],
     "fallback": 3,
     "train_file": "train.parquet",
-    "benchmark_files": ["b.parquet"],
     "layers": 6,
     "prompt": "plain",
     "max_prompt_tokens": 99,

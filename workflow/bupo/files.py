@@ -88,9 +88,9 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def to_yaml(value: Any) -> str:
-    """``value`` as YAML with its keys in the order given."""
-    return yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
+def to_yaml(value: Any, *, sort_keys: bool = False) -> str:
+    """``value`` as YAML, with its keys in the order given or sorted."""
+    return yaml.dump(value, Dumper=_DUMPER, sort_keys=sort_keys, allow_unicode=True, width=110)
 
 
 def read_yaml(path: str | Path) -> Any:

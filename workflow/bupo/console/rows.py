@@ -52,7 +52,6 @@ def _rows(estimator: Estimator) -> Iterator[Row]:
         yield small(rule, kind)
     yield small("model", (f"models/{name}/model.json" for name in plan.models))
     yield from _analysed(estimator, folder)
-    yield small("tracking", ["tracking.json"])
     yield small("configure", (f"runs/{cell.run}/config.yaml" for cell in plan.cells))
     yield from _trained(estimator, folder)
     for model in experiment.models.train:

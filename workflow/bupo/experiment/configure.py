@@ -30,7 +30,6 @@ def cell_overrides(
         "bupo.snapshot_every": spec["snapshot_every"],
         "actor_rollout_ref.model.path": model_path,
         "data.train_files": [spec["train_file"]],
-        "data.val_files": list(spec["benchmark_files"]),
         "data.max_prompt_length": spec["max_prompt_tokens"],
         "data.apply_chat_template_kwargs": PROMPTS[spec["prompt"]].template_options,
         "actor_rollout_ref.model.custom_chat_template": PROMPTS[spec["prompt"]].template,

@@ -1,31 +1,25 @@
-"""From an experiment file to a plan, and to the spec files that the stages read.
-
-Each stage gets one spec file that holds all it needs, and is written anew only when its content changes: an
-edit of the experiment reruns the stages that it concerns, and a comment reruns none.
-"""
+"""From an experiment file to a plan."""
 
 import os
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bupo.data.config import DataSet, DataSpec
-from bupo.data.prompts import PROMPTS
 from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
-from bupo.evaluation.config import Decoding, EvaluationSettings
+from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
-from bupo.experiment.compose import OF_MODEL, compose_cell
+from bupo.experiment.compose import OF_MODEL
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
-from bupo.files import holds, to_yaml, write_text, write_text_if_changed
+from bupo.experiment.specs import write_specs
 from bupo.validation import Strict, load_yaml, validated
 
 
@@ -49,7 +43,7 @@ def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
         UserError: any mistake in the experiment, before anything has run.
     """
     plan = planned(config, configs)
-    _write(plan, configs)
+    write_specs(plan, configs)
     return plan
 
 
@@ -143,115 +137,3 @@ def _overridden(values: Any, overrides: list[str], where: str) -> Any:
         return OmegaConf.to_container(merged)
     except (OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{where}: the overrides {overrides} cannot be applied: {error}.") from None
-
-
-def _write(plan: Plan, configs: Path) -> None:
-    experiment, folder = plan.experiment, Path(plan.folder)
-    specs: dict[str, Any] = {}
-    for name, data_set in plan.data_sets.items():
-        specs[f"data/{name}"] = _data_spec(name, data_set, plan, configs).model_dump(mode="json")
-    for name, model in plan.models.items():
-        specs[f"models/{name}"] = {
-            "model": model.model_dump(mode="json", exclude={"size"}),
-            "seed": experiment.seed,
-        }
-    analysis, evaluation = _settings(configs, experiment)
-    for name in plan.analysed:
-        template = PROMPTS[plan.models[name].prompt].template_arguments()
-        specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed, "chat_template": template}
-    for name in experiment.models.train:
-        prompt = PROMPTS[plan.models[name].prompt]
-        spec = {
-            **evaluation,
-            "seed": experiment.seed,
-            "chat_template": prompt.template,
-            "chat_template_kwargs": prompt.template_options,
-        }
-        specs[f"evaluation/{name}"] = spec
-        # Samples hang neither on their number nor on the grader: a change of those draws none of them again.
-        specs[f"sampling/{name}"] = {key: spec[key] for key in spec if key in Decoding.model_fields}
-    for cell in plan.cells:
-        specs[f"runs/{cell.run}"] = {
-            **cell.as_dict(),
-            "engine": experiment.training.engine,
-            "settings": experiment.training.settings,
-            "steps": experiment.training.steps,
-            "snapshot_every": experiment.analysis.snapshots,
-            "overrides": [*plan.resources.overrides[cell.model], *experiment.training.overrides],
-            "fallback": experiment.auto_layer.fallback
-            if experiment.auto_layer and cell.layer == "auto"
-            else None,
-            "train_file": plan.train_table(cell.model, cell.name),
-            "benchmark_files": [plan.table(cell.model, name) for name in plan.benchmarks],
-            "layers": plan.models[cell.model].layers,
-            "prompt": plan.models[cell.model].prompt,
-            "max_prompt_tokens": experiment.data.max_prompt_tokens,
-        }
-    changed = {}
-    for name, spec in specs.items():
-        file, text = folder / "spec" / f"{name}.yaml", to_yaml(spec)
-        if not holds(file, text):
-            changed[name] = file, text
-    _check_overrides(plan, specs, changed, configs)
-    for file, text in changed.values():
-        # Not synced, for there may be thousands: what a power cut leaves is compared again by the next call.
-        write_text(file, text, durable=False)
-    write_text_if_changed(folder / "experiment.yaml", to_yaml(_resolved(plan, analysis, evaluation)))
-
-
-def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataSpec:
-    data = plan.experiment.data
-    where = configs / "experiment" / f"{plan.name}.yaml"
-    try:
-        source = data_set.kind(data.source)
-    except ValueError as error:
-        raise UserError(f"{where}: data.source = {data.source!r}: {error}.") from None
-    if source == "local" and (data.directory is None or not Path(data.directory).is_dir()):
-        raise UserError(
-            f"{where}: data.directory = {data.directory!r} should name the folder that holds the local sets."
-        )
-    spec = {
-        "set": data_set.model_dump(mode="json"),
-        "source": source,
-        "directory": data.directory if source == "local" else None,
-        "seed": plan.experiment.seed,
-    }
-    return validated(DataSpec, spec, f"{where}: the set {name}")
-
-
-def _check_overrides(
-    plan: Plan, specs: Mapping[str, Any], changed: Container[str], configs: Path
-) -> None:
-    # Composing takes about a second, so that only cells that changed are composed here, one of each method; a
-    # mistake in a verl key then shows before anything runs.
-    from bupo.experiment.configure import cell_overrides
-
-    checked = set()
-    for cell in plan.cells:
-        name = f"runs/{cell.run}"
-        if cell.method in checked or name not in changed:
-            continue
-        checked.add(cell.method)
-        spec = specs[name]
-        layer = spec["fallback"] if spec["layer"] == "auto" else spec["layer"]
-        compose_cell(
-            configs, *cell_overrides(spec, layer, model_path="model"), where=f"experiment {plan.name}"
-        )
-
-
-def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    experiment = plan.experiment
-    return {
-        "name": plan.name,
-        **experiment.model_dump(
-            mode="json", exclude={"grid", "baselines", "exclude", "analysis", "evaluation"}
-        ),
-        "analysis": {
-            **experiment.analysis.model_dump(exclude={"problems"}),
-            "sets": experiment.analysis.problems,
-            **analysis,
-        },
-        "evaluation": {**experiment.evaluation.model_dump(), **evaluation},
-        "cells": [{**cell.as_dict(), "steps": experiment.training.steps} for cell in plan.cells],
-        "mlflow": {"uri": plan.mlflow_uri},
-    }

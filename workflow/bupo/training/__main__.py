@@ -30,6 +30,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, required=True, help="the cell's resolved configuration (YAML)")
+    parser.add_argument(
+        "--overrides",
+        type=Path,
+        help="YAML list of key=value laid over it: keys that are no part of the run's identity, such as "
+        "bupo.time_limit_s, which may have changed since it was written",
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument(
         "--tracking",
@@ -42,7 +48,7 @@ def main() -> None:
     from bupo.training.stopping import STATUS, Stopped
 
     try:
-        run(arguments.config, arguments.out, arguments.tracking)
+        run(arguments.config, arguments.out, arguments.tracking, arguments.overrides)
     except Stopped as stopped:
         print(f"{arguments.out}: stopped: {stopped}; the same command goes on", file=sys.stderr, flush=True)
         if stopped.again and queue_again():

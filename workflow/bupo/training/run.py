@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
 from bupo.errors import UserError
 from bupo.files import exclusive
-from bupo.identity import config_sha256
+from bupo.identity import changes_nothing, config_sha256
 from bupo.training.checkpoints import Checkpoints, CheckpointSettings
 from bupo.training.collapse import COLLAPSED, COMPLETED
 from bupo.training.jobs import recorded
@@ -38,7 +38,7 @@ class _Config(BaseModel):
     bupo: _Bupo
 
 
-def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
+def run(config_file: Path, out: Path, tracking: Path | None = None, overrides: Path | None = None) -> None:
     """Train, or go on training, or do nothing where it is done.
 
     Args:
@@ -46,6 +46,7 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
         out: the run's folder: ``metrics.jsonl``, ``checkpoints/``, ``snapshots/``, ``model/``, ``done.json``
             and ``log.txt``.
         tracking: file with the MLflow address and the run's id there.
+        overrides: list of ``key=value`` laid over the configuration, none of them part of its identity.
 
     Raises:
         UserError: the configuration asks for something that cannot be.
@@ -59,6 +60,7 @@ def run(config_file: Path, out: Path, tracking: Path | None = None) -> None:
         raise UserError(
             f"{config_file}: this is not a cell's configuration; `python -m bupo.experiment` writes them."
         )
+    config = _overridden(config, overrides)
     settings = validated(_Config, config, config_file).bupo
     identity, snapshots = config_sha256(config), Snapshots.of(config, out, str(config_file))
     checkpoints = Checkpoints(out.resolve() / "checkpoints", identity, settings.checkpoints)
@@ -169,6 +171,23 @@ def _lock(out: Path, stopping: Stopping) -> Iterator[None]:
                 raise Stopped(f"{stopping.reason} while waiting for another process", not stopping.signal)
             time.sleep(LOCK_POLL_S)
         yield
+
+
+def _overridden(config: dict[str, Any], overrides: Path | None) -> dict[str, Any]:
+    """The configuration with the values of a list of overrides.
+
+    Raises:
+        UserError: one of them would make it another run.
+    """
+    texts = (load_yaml(overrides) or []) if overrides else []
+    if not texts:
+        return config
+    if bad := [text for text in texts if not changes_nothing(text)]:
+        raise UserError(f"{overrides}: {bad[0]} is part of the run's identity; --config should have it.")
+    from omegaconf import OmegaConf
+
+    laid_over = OmegaConf.merge(config, OmegaConf.from_dotlist([text.lstrip("+") for text in texts]))
+    return cast(dict[str, Any], OmegaConf.to_container(laid_over))
 
 
 def _with_paths(config: dict[str, Any], out: Path) -> dict[str, Any]:
