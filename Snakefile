@@ -12,6 +12,7 @@ pathvars:
     results=PLAN.folder,
 
 
+include: "rules/environments.smk"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"

@@ -1,14 +1,14 @@
-"""Time and memory of planning 10,000 jobs: `snakemake --dry-run --quiet` of a large grid, beside Snakemake alone.
+"""Time and memory of planning 10,000 jobs: a dry run of a large grid, beside Snakemake alone.
 
     python benchmarks/dry_run.py [--rounds 3] [--profile slurm] [--out benchmarks/dry_run.json]
 
 The grid is made of the project's own models, methods, sets and rules, in a temporary folder, with nothing
 done yet. Beside it, in turn, the same command plans a Snakefile with as many jobs of the same shape (one job
 that a training waits for, a training, one evaluation for each benchmark) and nothing else: no package, no
-configuration, no functions. "first" is the run that also
-writes a spec file for each cell, as after a change of the experiment; the others find them written. Memory is the peak of the proportional set sizes (PSS) of the
-process and all its children, sampled every 20 ms. On a machine that others use too, the seconds of processor time say
-more than those of the clock.
+configuration, no functions. "first" is the run that also writes a spec file for each cell, as after a change
+of the experiment; the others find them written. Memory is the peak of the proportional set sizes (PSS) of
+the process and all its children, sampled every 20 ms. On a machine that others use too, the seconds of
+processor time say more than those of the clock.
 """
 
 import argparse
@@ -54,7 +54,8 @@ EXPERIMENT = {
 
 BARE = """
 rule all:
-    input: expand("evaluation/{{cell}}/{{benchmark}}.json", cell=range({cells}), benchmark=range({benchmarks}))
+    input:
+        expand("evaluation/{{cell}}/{{benchmark}}.json", cell=range({cells}), benchmark=range({benchmarks}))
 
 rule configure:
     output: "runs/{{cell}}/config.yaml"

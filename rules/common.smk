@@ -1,5 +1,4 @@
 # What all rules share: the shape of every wildcard, and how a killed run goes on.
-import sys
 from pathlib import Path
 
 from bupo.experiment.watch import Watch
@@ -12,9 +11,6 @@ wildcard_constraints:
     cell=r"[A-Za-z0-9_.+-]+",
     seed=r"\d+",
 
-
-# The interpreter that runs Snakemake runs the stages, whether or not its environment is activated.
-shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 logger.addHandler(
     Watch(

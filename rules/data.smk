@@ -17,7 +17,7 @@ rule normalise:
     log:
         "<results>/logs/data/{set}.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     message:
         "data: {wildcards.set} into normal form"
     shell:
@@ -35,7 +35,7 @@ rule contamination:
     log:
         "<results>/logs/data/contamination.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     message:
         "data: training problems that are in a benchmark"
     shell:
@@ -56,7 +56,7 @@ rule export_training:
     wildcard_constraints:
         set="|".join(PLAN.train_sets),
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     params:
         prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
         longest=PLAN.experiment.data.max_prompt_tokens,
@@ -80,7 +80,7 @@ rule export_benchmark:
     wildcard_constraints:
         set="|".join(name for name in PLAN.sets if not PLAN.is_trained_on(name)),
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     params:
         prompt=lambda wildcards: PLAN.models[wildcards.model].prompt,
         limit=lambda wildcards: PLAN.limit(wildcards.set),

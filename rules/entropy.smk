@@ -15,7 +15,7 @@ if PLAN.shards == 1:
         # what others wait for goes first
         priority: 30
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("entropy"),
         params:
@@ -43,7 +43,7 @@ else:
         # what others wait for goes first
         priority: 30
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("entropy_shard"),
         params:
@@ -67,7 +67,7 @@ else:
             "<results>/logs/entropy/{model}.log",
         priority: 30
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("entropy_merge"),
         params:
@@ -90,7 +90,7 @@ rule flow:
     log:
         "<results>/logs/entropy/{model}/{cell}/seed{seed}.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     resources:
         **PLAN.resources.by_job("flow"),
     params:

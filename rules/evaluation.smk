@@ -20,7 +20,7 @@ if not PLAN.sampled_in_parts:
         log:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("evaluate"),
         params:
@@ -54,7 +54,7 @@ else:
             first=r"\d+",
             last=r"\d+",
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("sample"),
         params:
@@ -81,7 +81,7 @@ else:
         log:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
-            "../envs/cpu.yaml"
+            CONDA
         resources:
             **PLAN.resources.by_job("grade"),
         params:

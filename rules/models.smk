@@ -17,7 +17,7 @@ rule model:
     # what others wait for goes first
     priority: 40
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     resources:
         **PLAN.resources.by_job("model"),
     params:

@@ -22,7 +22,7 @@ rule report:
     log:
         "<results>/logs/report.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     params:
         folder=lambda wildcards, output: Path(output.page).parent,
     message:

@@ -11,8 +11,10 @@ localrules:
 # ancient files, whether it has changed. A new cell would hide another grader from the cells that are there.
 onstart:
     PLAN.hold()
+    if PLAN.environment.to_be_made and not DEPLOYED:
+        shell(MAKE_ENVIRONMENT)
     shell(
-        "python -m bupo.tracking init --experiment {PLAN.folder:q}/experiment.yaml --uri {PLAN.mlflow_uri:q}"
+        "{sys.executable:q} -m bupo.tracking init --experiment {PLAN.folder:q}/experiment.yaml --uri {PLAN.mlflow_uri:q}"
         " --out {TRACKING:q}"
     )
 
@@ -28,7 +30,7 @@ rule tracked:
     log:
         "<results>/logs/tracked.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     params:
         uri=PLAN.mlflow_uri,  # another store has nothing yet
         tracking=TRACKING,

@@ -15,7 +15,7 @@ rule configure:
     log:
         "<results>/logs/runs/{model}/{cell}/seed{seed}.configure.log",
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     params:
         boundary=lambda wildcards, input: (
             f"--boundary {input.boundary}" if input.boundary else ""
@@ -39,7 +39,7 @@ rule train:
     # what others wait for goes first
     priority: 20
     conda:
-        "../envs/cpu.yaml"
+        CONDA
     resources:
         **PLAN.resources.by_job("train"),
     params:

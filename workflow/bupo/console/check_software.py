@@ -2,18 +2,16 @@
 
 import json
 import platform
-import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from bupo.console.check import Check, failed, not_applicable, ok
 from bupo.console.slurm import Failed, ask
+from bupo.environments import pins, wrong
 
 PYTHON = (3, 11)
-PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==(\S+)")
 NAMED = 5
 IMPORT_S = 18
 TORCH = "import json, torch as t; print(json.dumps([t.__version__, t.version.cuda, t.cuda.device_count()]))"
@@ -51,27 +49,6 @@ def pinned(locks: Path) -> Check:
         f"{len(differing)} of the {len(found[path])} of {path} differ: {named}",
         f"make env, or {sys.executable} -m pip install --requirement {path}",
     )
-
-
-def pins(lock: Path) -> dict[str, str]:
-    """The versions that a lock file names, by package."""
-    matches = (PIN.match(line) for line in lock.read_text(encoding="utf-8").splitlines())
-    return {match[1]: match[2] for match in matches if match}
-
-
-def wrong(versions: Mapping[str, str]) -> list[str]:
-    """The packages that are missing or of another version, in words."""
-    found = []
-    for name, version in versions.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found.append(f"{name} {version} is not installed")
-            continue
-        # 2.13.0+cpu is a build of 2.13.0
-        if installed.split("+")[0] != version.split("+")[0]:
-            found.append(f"{name} is {installed}, not {version}")
-    return found
 
 
 def plugin() -> Check:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bupo.data.config import DataSet
+from bupo.environments import Environment
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.evaluation.shards import cut
@@ -30,6 +31,7 @@ class Plan:
         cells: every training run.
         evaluation: how it is evaluated, the same for every run and benchmark.
         resources: what its jobs ask a cluster for.
+        environment: what its jobs run in.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Plan:
     cells: tuple[Cell, ...]
     evaluation: EvaluationSettings
     resources: Resources
+    environment: Environment
 
     @property
     def train_sets(self) -> list[str]:

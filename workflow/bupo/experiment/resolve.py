@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bupo.entropy.settings import Analysis
+from bupo.environments import Environment
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
@@ -30,6 +31,8 @@ class _Config(Strict):
     overrides: list[str] = []
     results: str = "results"
     mlflow: str = ""
+    environment: str = "auto"
+    container: str = ""
 
 
 def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
@@ -54,20 +57,34 @@ def planned(config: Mapping[str, Any], configs: Path) -> Plan:
         UserError: any mistake in the experiment.
     """
     settings = validated(_Config, dict(config), configs / "config.yaml")
-    return plan_of(settings.experiment, settings.overrides, configs, settings.results, settings.mlflow)
+    return plan_of(
+        settings.experiment,
+        settings.overrides,
+        configs,
+        settings.results,
+        settings.mlflow,
+        settings.environment,
+    )
 
 
 def plan_or_exit(config: Mapping[str, Any]) -> Plan:
     """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
     try:
-        return resolve(config, Path("configs"))
+        plan = resolve(config, Path("configs"))
+        _ = plan.environment.programs  # is there
+        return plan
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would print the exit of its own file as a traceback
 
 
 def plan_of(
-    name: str, overrides: list[str], configs: Path, results: str = "results", mlflow: str = ""
+    name: str,
+    overrides: list[str],
+    configs: Path,
+    results: str = "results",
+    mlflow: str = "",
+    environment: str = "auto",
 ) -> Plan:
     """The validated plan of an experiment; writes nothing.
 
@@ -97,8 +114,18 @@ def plan_of(
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
     analysed, sampled = _settings(configs, experiment)
     ranks = {"entropy": _ranks(analysed), "sample": _ranks(sampled)}
-    resources = resources_of(configs, models, engine, experiment.training.overrides, ranks)
-    return Plan(name, f"{results}/{name}", uri, experiment, sets, models, tuple(cells), evaluation, resources)
+    return Plan(
+        name=name,
+        folder=f"{results}/{name}",
+        mlflow_uri=uri,
+        experiment=experiment,
+        data_sets=sets,
+        models=models,
+        cells=tuple(cells),
+        evaluation=evaluation,
+        resources=resources_of(configs, models, engine, experiment.training.overrides, ranks),
+        environment=Environment(_lock(configs, engine), environment),
+    )
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -111,6 +138,12 @@ def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], di
 def _ranks(settings: Mapping[str, Any]) -> int:
     """GPUs that vLLM spreads a model over."""
     return int((settings.get("vllm") or {}).get("tensor_parallel_size", 1))
+
+
+def _lock(configs: Path, engine: Mapping[str, Any]) -> Path:
+    """What the jobs of an engine need."""
+    on_gpus = (engine.get("trainer") or {}).get("device") == "cuda"
+    return configs.parent / "envs" / ("gpu.lock" if on_gpus else "cpu.lock")
 
 
 def _check_settings(configs: Path, experiment: Experiment, where: str) -> EvaluationSettings:
