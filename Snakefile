@@ -1,5 +1,5 @@
 # Reads one experiment, checks it, and names what it makes. Which experiment: configs/config.yaml or --config experiment=NAME.
-from bupo.experiment.resolve import plan_or_exit
+from bupo.experiment.resolve import hold_or_exit, plan_or_exit
 
 
 configfile: "configs/config.yaml"

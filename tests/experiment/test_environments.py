@@ -74,7 +74,9 @@ def test_an_empty_one_is_made_for_real(tmp_path):
     (tmp_path / "empty.lock").write_text("# nothing\n")
     environment = make(tmp_path / "empty.lock", tmp_path)
     told = subprocess.run(
-        [environment / "bin" / "python", "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
+        [environment / "bin" / "python", "-c", "import sys; print(sys.prefix)"],
+        capture_output=True,
+        text=True,
     )
     assert told.stdout.strip() == str(environment)
 

@@ -88,7 +88,7 @@ def test_nothing_is_due_in_a_finished_tree(finished):
 
 def test_words_and_their_order_run_nothing(finished, edited):
     change(edited, description="The same grid, with another description.", expected_seconds={"train": 99})
-    for path in sorted(edited.glob("*/*.yaml")) + [edited / "cell.yaml"]:
+    for path in [*sorted(edited.glob("*/*.yaml")), edited / "cell.yaml"]:
         values = yaml.safe_load(path.read_text())
         if "defaults" not in values:  # of Hydra, where the order says which is laid over which
             values = dict(reversed(values.items()))

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,22 @@ def planned(config: Mapping[str, Any], configs: Path) -> Plan:
 
 def plan_or_exit(config: Mapping[str, Any]) -> Plan:
     """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
-    try:
+    with _or_exit():
         plan = resolve(config, Path("configs"))
         _ = plan.environment.programs  # is there
-        return plan
+    return plan
+
+
+def hold_or_exit(plan: Plan) -> None:
+    """Hold the experiment for this process; where another one does, that ends it in one sentence."""
+    with _or_exit():
+        plan.hold()
+
+
+@contextmanager
+def _or_exit() -> Iterator[None]:
+    try:
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(2)  # Snakemake would print the exit of its own file as a traceback
