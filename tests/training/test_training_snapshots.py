@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from bupo.errors import UserError
-from bupo.files import publish_folder
+from bupo.files import publish_folder, sha256_file
 from bupo.training.checkpoints import Checkpoints
 from bupo.training.manifest import is_done, not_kept, remove_manifest, write_manifest
 from bupo.training.run import _start
@@ -160,3 +160,15 @@ def test_done_comes_back_from_the_copy(finished):
     assert done(finished) == before
     remove_manifest(finished)
     assert not is_done(finished, IDENTITY, asked(finished, 2))
+
+
+def test_a_run_is_done_no_more_when_its_problems_have_changed(finished):
+    problems = finished / "problems.parquet"
+    problems.write_text("two and two")
+    account = {"steps": 12, "jobs": [{"train_files": {str(problems): sha256_file(problems)}}]}
+    write_manifest(finished, IDENTITY, asked(finished, 2), account)
+    assert is_done(finished, IDENTITY, asked(finished, 2))
+    problems.write_text("two and three")
+    assert not is_done(finished, IDENTITY, asked(finished, 2))
+    problems.unlink()
+    assert is_done(finished, IDENTITY, asked(finished, 2))

@@ -1,7 +1,7 @@
 """``done.json``: what a finished run consists of.
 
 Where the kept snapshots are those that are asked for, or more, nothing is trained; where one is missing it
-cannot be made afterwards, and the run is trained again.
+cannot be made afterwards, and the run is trained again. So it is where its training problems have changed.
 """
 
 from pathlib import Path
@@ -60,7 +60,7 @@ def is_done(out: Path, identity: str, snapshots: Snapshots) -> bool:
     If so, ``done.json`` lists these snapshots; it is written only where it does not.
     """
     manifest = _read(out, identity)
-    if not manifest or not_kept(out, identity, snapshots):
+    if not manifest or _of_other_problems(manifest) or not_kept(out, identity, snapshots):
         return False
     done = _with_snapshots(manifest, snapshots.until(manifest["steps"]))
     for file, sha in done["files"].items():
@@ -76,6 +76,13 @@ def _read(out: Path, identity: str) -> dict[str, Any]:
     path = next((out / name for name in (MANIFEST, DONE) if (out / name).exists()), None)
     manifest = read_json(path) if path else {}
     return manifest if manifest.get("config_sha256") == identity else {}
+
+
+def _of_other_problems(manifest: dict[str, Any]) -> bool:
+    """Whether a file with training problems has changed since; one that is away cannot be asked."""
+    calls = manifest.get("jobs") or [{}]
+    files = calls[-1].get("train_files", {})
+    return any(Path(file).is_file() and sha256_file(file) != sha for file, sha in files.items())
 
 
 def _with_snapshots(manifest: dict[str, Any], snapshots: Snapshots) -> dict[str, Any]:
