@@ -21,13 +21,13 @@ class Score:
     Attributes:
         percent: as printed, two decimals.
         share: the same by 100.
-        spread: what is printed after plus-minus, as a share; None where there is none.
+        deviation: standard deviation over seeds, as a share; None of a single run.
         samples: for each problem; None of the mean.
     """
 
     percent: str
     share: float
-    spread: float | None
+    deviation: float | None
     samples: int | None
 
 
@@ -36,9 +36,9 @@ class Published:
     """One published row that is of the same model, method, layer and s_inter as a cell.
 
     Attributes:
-        source: paper, version and the table's title.
+        source: paper, version, table and what it compares.
         table: name of the table's file.
-        seeds: training runs behind a score; None where not stated.
+        seeds: training runs behind a score.
         scores: by benchmark, and ``mean``: of what the paper evaluates, as printed.
         notes: footnotes.
         differences: how the cell's run is another than the paper's, a sentence each.
@@ -46,7 +46,7 @@ class Published:
 
     source: str
     table: str
-    seeds: int | None
+    seeds: int
     scores: Mapping[str, Score]
     notes: tuple[str, ...]
     differences: tuple[str, ...]
@@ -88,21 +88,20 @@ def _told(table: PublishedTable, row: Row, found: list[tuple[PublishedTable, Row
 
 def _published(name: str, table: PublishedTable, row: Row, differences: tuple[str, ...]) -> Published:
     known = reference()
-    assumed = [known.assumed[axis] for axis in table.assumed if getattr(row, axis) is not None]
     return Published(
-        source=f"{known.paper} {known.version}: {table.title}",
+        source=f"{known.paper} {known.version}, {table.place}: {table.title}",
         table=name,
         seeds=table.seeds,
         scores={
             benchmark: Score(
                 percent=f"{percent:.2f}",
                 share=percent / 100,
-                spread=row.spreads[benchmark] / 100 if benchmark in row.spreads else None,
+                deviation=row.deviations[benchmark] / 100 if benchmark in row.deviations else None,
                 samples=known.evaluation.samples.get(benchmark),
             )
             for benchmark, percent in row.scores.items()
         },
-        notes=(*row.notes, *assumed, *table.notes, *known.notes),
+        notes=(*row.notes, *table.notes, *known.notes),
         differences=differences,
     )
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from pydantic import model_validator
 
@@ -12,8 +11,6 @@ from bupo.validation import Strict, load_yaml, validated
 TABLES = ("main", "s_inter", "layer", "final_norm", "layer_aware", "seeds")
 MEAN = "mean"
 _FOLDER = Path(__file__).parent
-
-Axis = Literal["layer", "iterative_steps"]
 
 
 class TrainingReference(Strict):
@@ -45,7 +42,6 @@ class Reference(Strict):
     Attributes:
         paper: where the numbers are from, and its version.
         notes: what is not known of all of them.
-        assumed: for each axis the sentence that is said of a row whose own value is not recorded.
     """
 
     paper: str
@@ -53,7 +49,6 @@ class Reference(Strict):
     training: TrainingReference
     evaluation: EvaluationReference
     notes: list[str]
-    assumed: dict[Axis, str]
 
 
 class Row(Strict):
@@ -64,7 +59,7 @@ class Row(Strict):
         layer, iterative_steps: as a cell of ours has them; None for a method without.
         printed_layer: the layer's number in the table where that is another.
         scores: by benchmark and ``mean``, in percent, as printed.
-        spreads: what the table prints after its plus-minus sign, in percent.
+        deviations: standard deviations over seeds, in percent.
         notes: known inconsistencies.
     """
 
@@ -74,13 +69,13 @@ class Row(Strict):
     printed_layer: int | None = None
     iterative_steps: int | None = None
     scores: dict[str, float]
-    spreads: dict[str, float] = {}
+    deviations: dict[str, float] = {}
     notes: list[str] = []
 
     @model_validator(mode="after")
-    def _spreads_are_of_scores(self) -> "Row":
-        if not self.spreads.keys() <= self.scores.keys():
-            raise ValueError("spreads should be of benchmarks that have a score")
+    def _deviations_are_of_scores(self) -> "Row":
+        if not self.deviations.keys() <= self.scores.keys():
+            raise ValueError("deviations should be of benchmarks that have a score")
         return self
 
 
@@ -88,15 +83,15 @@ class PublishedTable(Strict):
     """One table.
 
     Attributes:
+        place: where it stands in the paper.
         title: what it compares.
-        seeds: how many training runs a score is of; None where the paper does not say.
-        assumed: axes whose values in the rows are not recorded but those of the main results.
+        seeds: how many training runs a score is of.
         notes: on all rows.
     """
 
+    place: str
     title: str
-    seeds: int | None
-    assumed: list[Axis] = []
+    seeds: int
     notes: list[str] = []
     rows: list[Row]
 
