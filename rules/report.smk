@@ -10,7 +10,7 @@ rule report:
         # a new description makes no report; a new grid does, by the scores that it adds or leaves out
         experiment=ancient("<results>/experiment.yaml"),
         data=expand("<results>/data/{set}.json", set=PLAN.sets),
-        contamination="<results>/data/contamination.json",
+        contamination=["<results>/data/contamination.json"] if PLAN.train_sets else [],
         exports=PLAN.exports,
         # every training is below one of these
         summaries=PLAN.summaries,

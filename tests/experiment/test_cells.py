@@ -2,6 +2,7 @@ import pytest
 
 from bupo.errors import UserError
 from bupo.experiment.cells import cells_of
+from bupo.experiment.checks import check_parts
 from bupo.experiment.methods import Method
 from bupo.experiment.schema import Experiment
 from bupo.validation import validated
@@ -94,7 +95,6 @@ def test_a_mistake_in_the_grid_is_one_sentence(grid, sentence):
         ({"stepz": 3}, "stepz is not a known key; known here are: description, seed, models"),
         ({"training": {"engine": "cpu", "steps": 0}}, "training.steps = 0: input should be greater than 0"),
         ({"training": {"engine": "cpu", "step": 1}}, "is not a known key; known here are: engine, steps, overrides"),
-        ({"data": {"train": ["math"]}}, "data.benchmarks is missing"),
         ({"grid": [{"method": "bupo", "layer": 0, "iterative_steps": 1}]}, "grid.0.layer"),
         ({"grid": []}, "grid = []"),
     ],
@@ -103,6 +103,29 @@ def test_a_mistake_in_the_file_is_one_sentence(changes, sentence):
     with pytest.raises(UserError) as error:
         experiment([{"method": "grpo"}], **changes) if "grid" not in changes else experiment(**changes)
     assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data": {"train": ["math"]}}, "data.benchmarks is missing; an experiment with a grid needs it."),
+        ({"training": {"engine": "cpu"}}, "training.steps is missing"),
+        ({"evaluation": {}}, "evaluation.settings is missing"),
+        ({"grid": None}, "models.train has no meaning without a grid"),
+        ({"grid": None, "models": {"analyse": ["a"]}}, "data.train has no meaning without a grid"),
+        ({"grid": None, "models": {}, "data": {}, "training": {}, "evaluation": {}}, "neither a grid nor models.analyse"),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_missing_or_has_no_meaning_is_one_sentence(changes, sentence):
+    with pytest.raises(UserError) as error:
+        check_parts(experiment(**{"grid": [{"method": "grpo"}], **changes}), "e.yaml")
+    assert str(error.value).startswith("e.yaml: ") and sentence in str(error.value)
+
+
+def test_an_experiment_of_the_entropy_analysis_alone_has_no_cells():
+    alone = {"models": {"analyse": ["a"]}, "data": {}, "training": {}, "evaluation": {}, "auto_layer": None}
+    check_parts(experiment(None, **alone), "e.yaml")
+    assert cells(None, **alone) == []
 
 
 def test_several_training_sets_must_be_named_in_the_grid():

@@ -94,7 +94,7 @@ class Estimator:
         experiment, self.where = plan.experiment, f"experiment {plan.name}"
         training = experiment.training
         self.workloads = Workloads(
-            configs, training.engine, training.settings, training.overrides, f"{self.where}: training"
+            configs, training.engine or "", training.settings, training.overrides, f"{self.where}: training"
         )
         self.methods = load_methods(configs)
         self.parameters = parameters_of(plan, costs)
@@ -105,7 +105,7 @@ class Estimator:
     @cached_property
     def evaluation(self) -> EvaluationSettings:
         """The settings of the evaluation."""
-        name = self.plan.experiment.evaluation.settings
+        name = self.plan.experiment.evaluation.settings or ""
         entry = load_entry(self.configs, "evaluation", name, f"{self.where}: evaluation.settings")
         return validated(EvaluationSettings, entry, f"{name}.yaml")
 

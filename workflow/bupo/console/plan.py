@@ -71,7 +71,8 @@ class Estimate:
     def bytes_left(self) -> float:
         """Bytes that are still to be written, by the share of the trainings that is not done."""
         trainings = [row for row in self.rows if row.rule == "train"]
-        left = 1 - sum(row.made for row in trainings) / sum(row.jobs for row in trainings)
+        jobs = sum(row.jobs for row in trainings)
+        left = 1 - sum(row.made for row in trainings) / jobs if jobs else 0.0
         return left * sum(self.disk.kept.values()) + (self.checkpoints if left else 0.0)
 
     def wall(self) -> float:
@@ -115,15 +116,14 @@ def estimated(arguments: argparse.Namespace) -> Estimate:
     for (model, _), workload in kinds.items():
         # one more while the newest is written
         checkpoints[model] = max(checkpoints.get(model, 0), workload.models * (workload.keep_last + 1))
-    samples = estimator.evaluation.samples
     tokens = {
         name: (problems_in(plan, name) or 0)
-        * samples
+        * estimator.evaluation.samples
         * (estimator.length(plan.experiment.models.train[0], name)[0] * costs.disk.token + costs.disk.sample)
         for name in plan.benchmarks
     }
     disk = disk_of(plan, costs, checkpoints, tokens)
-    one = max(workload.gpus for workload in kinds.values())
+    one = max((workload.gpus for workload in kinds.values()), default=0)
     gpus = getattr(arguments, "gpus", None) or one or max(row.gpus for row in rows)
     cores = getattr(arguments, "cores", None) or os.cpu_count() or 1
     at_a_time = min(len(plan.cells), max(1, gpus // one if one else cores))
@@ -136,7 +136,7 @@ def as_text(estimate: Estimate, every_cell: bool = False) -> str:
     plan, rows = estimate.plan, estimate.rows
     jobs, made = sum(row.jobs for row in rows), sum(row.made for row in rows)
     lines = [f"{plan.name}: {_cells(plan)}", *_axes(plan)]
-    if every_cell or len(plan.cells) <= SHOWN_CELLS:
+    if plan.cells and (every_cell or len(plan.cells) <= SHOWN_CELLS):
         lines += ["", "cells:", *(f"  {cell.run}" for cell in plan.cells)]
     bases: dict[str, str] = {}
     head = ("rule", "of", "jobs", "done", "each", "GPUs", "GPU-hours", "core-hours", "rests on")
@@ -208,6 +208,8 @@ def as_json(estimate: Estimate) -> dict[str, Any]:
 
 
 def _cells(plan: "Plan") -> str:
+    if not plan.cells:
+        return f"the entropy analysis of {several(len(plan.analysed), 'model')}"
     steps = plan.experiment.training.steps
     return f"{several(len(plan.cells), 'cell')} of {several(steps, 'step')}"
 

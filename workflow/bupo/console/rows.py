@@ -45,7 +45,7 @@ def _rows(estimator: Estimator) -> Iterator[Row]:
         return Row(rule, "", ((estimator.small(rule), len(paths)),), _made(folder, paths))
 
     yield small("normalise", (f"data/{name}.json" for name in plan.sets))
-    yield small("contamination", ["data/contamination.json"])
+    yield small("contamination", ["data/contamination.json"] if plan.train_sets else [])
     tables = _exported(estimator)
     for rule, trained_on in (("export_training", True), ("export_benchmark", False)):
         kind = [f"data/verl/{m}/{s}.parquet" for m, s in tables if plan.is_trained_on(s) == trained_on]
@@ -87,6 +87,7 @@ def _evaluated(estimator: Estimator, folder: Path, model: str, runs: list[str]) 
         works = ((estimator.evaluate(model, name), len(runs)) for name in plan.benchmarks)
         yield Row("evaluate", model, tuple(works), summaries)
         return
+    assert plan.evaluation is not None
     shards = [(len(shard.numbers) / shard.parts, shard) for shard in cut(plan.evaluation)]
     works = (
         (estimator.evaluate(model, name, "sample", each), len(runs))

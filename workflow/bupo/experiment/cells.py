@@ -82,7 +82,7 @@ def _not_excluded(
                 f"{where}: exclude.{number} matches no cell of the grid; it should leave some out."
             )
         cells = [cell for cell in cells if cell not in out]
-    if not cells:
+    if not cells and experiment.grid:
         raise UserError(f"{where}: exclude leaves no cell of the grid; it should keep some.")
     return cells
 
@@ -112,7 +112,7 @@ def _points(
     of_model: Mapping[str, Mapping[str, Any]],
     where: str,
 ) -> Iterator[tuple[int, Cell]]:
-    for number, block in enumerate(experiment.grid):
+    for number, block in enumerate(experiment.grid or []):
         given = {axis: getattr(block, axis) for axis in AXES}
         if given["train_set"] is None and len(experiment.data.train) > 1:
             raise UserError(

@@ -11,6 +11,33 @@ if TYPE_CHECKING:
     from bupo.experiment.cells import Cell
 
 
+def check_parts(experiment: Experiment, where: str) -> None:
+    """Check that an experiment has what its grid needs, or without one only what the entropy analysis does.
+
+    Args:
+        experiment: the validated experiment file.
+        where: the file, for messages.
+
+    Raises:
+        UserError: a part is missing, or has no meaning.
+    """
+    of_grid = {
+        "models.train": experiment.models.train,
+        "data.train": experiment.data.train,
+        "data.benchmarks": experiment.data.benchmarks,
+        "training.engine": experiment.training.engine,
+        "training.steps": experiment.training.steps,
+        "evaluation.settings": experiment.evaluation.settings,
+    }
+    for key, given in of_grid.items():
+        if experiment.grid and not given:
+            raise UserError(f"{where}: {key} is missing; an experiment with a grid needs it.")
+        if given and not experiment.grid:
+            raise UserError(f"{where}: {key} has no meaning without a grid; add one, or leave it out.")
+    if not experiment.grid and not experiment.models.analyse:
+        raise UserError(f"{where}: there is neither a grid nor models.analyse; it should have one of them.")
+
+
 def check_cell(
     cell: "Cell", experiment: Experiment, layers: Mapping[str, int], methods: Mapping[str, Method], where: str
 ) -> None:

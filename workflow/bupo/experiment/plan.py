@@ -29,7 +29,7 @@ class Plan:
         data_sets: every problem set that is prepared, by name.
         models: every model that is prepared, by name.
         cells: every training run.
-        evaluation: how it is evaluated, the same for every run and benchmark.
+        evaluation: how it is evaluated, the same for every run and benchmark; None where nothing is.
         resources: what its jobs ask a cluster for.
         environment: what its jobs run in.
     """
@@ -41,7 +41,7 @@ class Plan:
     data_sets: Mapping[str, DataSet]
     models: Mapping[str, ModelConfig]
     cells: tuple[Cell, ...]
-    evaluation: EvaluationSettings
+    evaluation: EvaluationSettings | None
     resources: Resources
     environment: Environment
 
@@ -112,12 +112,12 @@ class Plan:
     @property
     def sampled_in_parts(self) -> bool:
         """Whether the samples of an evaluation are drawn by several jobs, and graded by one more."""
-        return len(cut(self.evaluation)) > 1
+        return self.evaluation is not None and len(cut(self.evaluation)) > 1
 
     def samples(self, run: str, benchmark: str) -> list[str]:
         """The files with the samples of a run on a benchmark."""
         folder = Path(self.folder) / "evaluation" / run / benchmark
-        return [str(shard.file(folder)) for shard in cut(self.evaluation)]
+        return [str(shard.file(folder)) for shard in cut(self.evaluation)] if self.evaluation else []
 
     def table(self, model: str, problems: str) -> str:
         """A problem set in verl's schema with the prompts of a model."""

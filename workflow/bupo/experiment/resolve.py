@@ -15,6 +15,7 @@ from bupo.environments import Environment
 from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
+from bupo.experiment.checks import check_parts
 from bupo.experiment.compose import OF_MODEL
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
 from bupo.experiment.methods import load_methods
@@ -110,12 +111,15 @@ def plan_of(
         raise UserError(f"experiment = {name!r} is not known; {configs}/experiment/ has: {known}.")
     where = str(path)
     experiment = validated(Experiment, _overridden(load_yaml(path), overrides, where), where)
+    check_parts(experiment, where)
     models = load_models(configs, experiment.models.train + experiment.models.analyse, f"{where}: models")
     data = experiment.data
     sets = load_sets(configs, [*data.train, *data.benchmarks, *data.spare], f"{where}: data")
     sets |= load_sets(configs, experiment.analysis.problems, f"{where}: analysis.problems")
     evaluation = _check_settings(configs, experiment, where)
-    engine = load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
+    engine: dict[str, Any] = {}
+    if experiment.training.engine:
+        engine = load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     settings = load_entry(configs, "settings", experiment.training.settings, f"{where}: training.settings")
     for key in data.limits:
         if key not in sets:
@@ -142,9 +146,11 @@ def plan_of(
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the entropy analysis and of the evaluation, as their files have them."""
+    """The settings of the entropy analysis and of the evaluation, as their files have them; {} for none."""
     names = {"analysis": experiment.analysis.settings, "evaluation": experiment.evaluation.settings}
-    entries = [load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()]
+    entries = [
+        load_entry(configs, group, name, f"{group}.settings") if name else {} for group, name in names.items()
+    ]
     return entries[0], entries[1]
 
 
@@ -159,11 +165,11 @@ def _lock(configs: Path, engine: Mapping[str, Any]) -> Path:
     return configs.parent / "envs" / ("gpu.lock" if on_gpus else "cpu.lock")
 
 
-def _check_settings(configs: Path, experiment: Experiment, where: str) -> EvaluationSettings:
-    """The settings of the evaluation; those of the analysis are checked as well."""
+def _check_settings(configs: Path, experiment: Experiment, where: str) -> EvaluationSettings | None:
+    """The settings of the evaluation, if there is one; those of the analysis are checked as well."""
     analysis, values = _settings(configs, experiment)
     file = configs / "evaluation" / f"{experiment.evaluation.settings}.yaml"
-    evaluation = validated(EvaluationSettings, values, file)
+    evaluation = validated(EvaluationSettings, values, file) if values else None
     file = configs / "analysis" / f"{experiment.analysis.settings}.yaml"
     settings, shards = validated(Analysis, analysis, file), experiment.analysis.shards
     if settings.problems is not None:

@@ -25,7 +25,7 @@ def layer_at(layer: int | float | str | None, total: int) -> int | str | None:
 class Models(Strict):
     """Which models are trained and evaluated, and which are analysed (names in configs/model/)."""
 
-    train: list[str] = Field(min_length=1)
+    train: list[str] = []
     analyse: list[str] = []
 
 
@@ -39,8 +39,8 @@ class Data(Strict):
         max_prompt_tokens: training problems with a longer prompt, in the model's own tokens, are left out.
     """
 
-    train: list[str] = Field(min_length=1)
-    benchmarks: list[str] = Field(min_length=1)
+    train: list[str] = []
+    benchmarks: list[str] = []
     spare: list[str] = []
     source: Literal["hub", "local"] = "hub"
     directory: str | None = None
@@ -86,8 +86,8 @@ class Training(Strict):
         settings: whose numbers where the paper and the authors' scripts differ (a name in configs/settings/).
     """
 
-    engine: str
-    steps: PositiveInt
+    engine: str | None = None
+    steps: PositiveInt = Field(default=0, validate_default=False)
     overrides: list[str] = []
     settings: str = "paper"
 
@@ -95,7 +95,7 @@ class Training(Strict):
 class Evaluation(Strict):
     """Settings of the evaluation (a name in configs/evaluation/)."""
 
-    settings: str
+    settings: str | None = None
 
 
 class AutoLayer(Strict):
@@ -160,7 +160,8 @@ class Experiment(Strict):
     """An experiment: the file's name is its name.
 
     Attributes:
-        grid: blocks whose cells are trained.
+        grid: blocks whose cells are trained; without one there is only the entropy analysis, and nothing that
+            a training or an evaluation needs (`bupo.experiment.checks.check_parts`).
         baselines: methods without a layer that are trained once for each model, training set, learning rate
             and seed of the grid.
         exclude: cells of the grid that are not.
@@ -169,12 +170,12 @@ class Experiment(Strict):
     description: str
     seed: int = 1
     models: Models
-    data: Data
+    data: Data = Data()
     analysis: Analysis
-    training: Training
-    evaluation: Evaluation
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     auto_layer: AutoLayer | None = None
-    grid: list[Block] = Field(min_length=1)
+    grid: list[Block] | None = Field(default=None, min_length=1)
     baselines: list[str] = []
     exclude: list[Exclusion] = []
     expected_seconds: dict[str, float] = {}
