@@ -272,5 +272,13 @@ def test_local_models_and_sets(project, bupo, hub, programs):
     write_text(project / "sets/aime24/qwen_test.jsonl", "")
     _, checks = doctor(bupo, *arguments)
     assert checks["model qwen3_4b"]["status"] == checks["data aime24"]["status"] == "ok"
-    _, checks = doctor(bupo, "grid", "--overrides", "data.train=[deepmath5k]")
-    assert "has no hub section" in checks["data deepmath5k"]["found"]
+    _, checks = doctor(
+        bupo,
+        "grid",
+        "--overrides",
+        "data.train=[math_parquet,deepmath5k]",
+        "grid=[{method: grpo, train_set: deepmath5k}]",
+    )
+    assert "has no hub section" in checks["data math_parquet"]["found"]
+    assert checks["data deepmath5k"]["status"] == "not checked"
+    assert "is not in the cache" in checks["data deepmath5k"]["found"]

@@ -36,7 +36,7 @@ BAD = [
     ({**GOOD, "nmae": 1}, "nmae is not a known key"),
     ({**GOOD, "role": "test"}, "role"),
     ({**GOOD, "name": "My Set"}, "name"),
-    ({"name": "s", "role": "train"}, "at least one of local, hub, generated"),
+    ({"name": "s", "role": "train"}, "at least one of local, hub, web, generated"),
     ({**GOOD, "role": "benchmark"}, "needs rows"),
     ({**GOOD, "rows": 0}, "rows"),
     ({**GOOD, "local": {"path": []}}, "path"),
@@ -57,7 +57,7 @@ BAD = [
                 "difficulty": "easy",
             },
         },
-        "no local or hub",
+        "no local, hub or web",
     ),
     (["name"], "keys and values"),
 ]

@@ -12,6 +12,7 @@ from typing import Literal
 from bupo.console.check import Check, failed, not_applicable, not_checked, ok
 from bupo.console.slurm import Failed, ask
 from bupo.data.config import DataSet
+from bupo.data.web import cached as cached_file
 from bupo.experiment.plan import Plan
 from bupo.models.config import ModelConfig
 
@@ -108,6 +109,11 @@ def data_set(plan: Plan, data: DataSet) -> Check | Repository:
             remedy = "set data.directory to the folder with the local sets, or data.source=hub"
             return failed(named, f"{missing[0]} is not there", remedy)
         return ok(named, f"{', '.join(map(str, paths))}")
+    if source == "web":
+        assert data.web is not None
+        if cached_file(data.web).is_file():
+            return ok(named, f"{data.web.url} is in the cache")
+        return not_checked(named, f"{data.web.url} is not in the cache", "it is downloaded when it is needed")
     assert data.hub is not None
     if Path(data.hub.dataset).is_dir():
         return ok(named, f"{data.hub.dataset} is a folder here")

@@ -11,7 +11,7 @@ from bupo.validation import Strict
 
 Form = Literal["auto", "json", "jsonl", "parquet", "tar", "folder"]
 AnswerIn = Literal["field", "box", "hashes"]
-Kind = Literal["local", "hub", "generated"]
+Kind = Literal["local", "hub", "web", "generated"]
 
 
 class Columns(Strict):
@@ -85,6 +85,14 @@ class HubSource(Rows):
     config: str | None = None
 
 
+class WebSource(Rows):
+    """One file on the web, for a set that the hub does not have; one with another hash is refused."""
+
+    url: str = Field(pattern=r"^[a-z]+://")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    form: Form = "auto"
+
+
 class GeneratedSource(Strict):
     """Problems that the project makes from a seed (default: the experiment's)."""
 
@@ -127,6 +135,7 @@ class DataSet(Strict):
     instructions: list[str] = Field(default_factory=list)
     local: LocalSource | None = None
     hub: HubSource | None = None
+    web: WebSource | None = None
     generated: GeneratedSource | None = None
     minus: Minus | None = None
 
@@ -137,8 +146,8 @@ class DataSet(Strict):
             return values
         source = dict(values["source"])
         kind = source.pop("kind", None)
-        if kind not in ("local", "hub", "generated"):
-            raise ValueError(f"source.kind is {kind!r}; local, hub or generated would be right")
+        if kind not in ("local", "hub", "web", "generated"):
+            raise ValueError(f"source.kind is {kind!r}; local, hub, web or generated would be right")
         rest = {key: value for key, value in values.items() if key != "source"}
         if kind in rest:
             raise ValueError(f"the source is given twice, as source and as {kind}")
@@ -146,22 +155,24 @@ class DataSet(Strict):
 
     @model_validator(mode="after")
     def _sensible(self) -> "DataSet":
-        if not (self.local or self.hub or self.generated):
-            raise ValueError("a set needs at least one of local, hub, generated")
-        if self.generated and (self.local or self.hub):
-            raise ValueError("a generated set has no local or hub section")
+        if not (self.local or self.hub or self.web or self.generated):
+            raise ValueError("a set needs at least one of local, hub, web, generated")
+        if self.generated and (self.local or self.hub or self.web):
+            raise ValueError("a generated set has no local, hub or web section")
         if self.role == "benchmark" and self.rows is None and self.generated is None:
             raise ValueError("a benchmark needs rows, the number of problems that is right")
         return self
 
     def kind(self, preferred: Literal["local", "hub"]) -> Kind:
-        """Where this set comes from when the experiment prefers ``preferred``.
+        """Where this set comes from when the experiment prefers ``preferred``; the web stands in for the hub.
 
         Raises:
             ValueError: the file has no such section.
         """
         if self.generated:
             return "generated"
+        if preferred == "hub" and self.hub is None and self.web is not None:
+            return "web"
         if getattr(self, preferred) is None:
             other = "hub" if preferred == "local" else "local"
             raise ValueError(
@@ -192,8 +203,8 @@ class DataSpec(Strict):
             raise ValueError("a local source needs directory, the folder that holds its files")
         if (
             self.set.minus
-            and self.source in ("local", "hub")
-            and getattr(self.set.minus, self.source) is None
+            and self.source != "generated"
+            and getattr(self.set.minus, self.source, None) is None
         ):
             raise ValueError(f"minus of the set {self.set.name} has no {self.source} section")
         return self

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bupo.data.config import Columns, DataSpec, HubSource, LocalSource, Minus, Rows
+from bupo.data.config import Columns, DataSpec, HubSource, LocalSource, Minus, Rows, WebSource
 from bupo.data.upstream import UpstreamRow, read_rows
 from bupo.errors import UserError
 from bupo.files import sha256_file
@@ -33,11 +33,16 @@ def minus_rows(spec: DataSpec) -> Iterator[UpstreamRow]:
 
 
 def _section_rows(sections: Any | Minus, spec: DataSpec) -> Iterator[UpstreamRow]:
-    section: LocalSource | HubSource = getattr(sections, spec.source)
+    section: LocalSource | HubSource | WebSource = getattr(sections, spec.source)
     if isinstance(section, HubSource):
         from bupo.data.hub import hub_rows
 
         yield from hub_rows(section, spec.set.name)
+        return
+    if isinstance(section, WebSource):
+        from bupo.data.web import web_rows
+
+        yield from web_rows(section, spec.set.name)
         return
     for path in section.path:
         yield from read_rows(Path(spec.directory or ".") / path, path, section.form)
@@ -102,11 +107,13 @@ def shown(spec: DataSpec) -> str:
         return f"{spec.set.hub.dataset} at revision {spec.set.hub.revision}"
     if spec.source == "local" and spec.set.local:
         return ", ".join(str(Path(spec.directory or ".") / path) for path in spec.set.local.path)
+    if spec.source == "web" and spec.set.web:
+        return spec.set.web.url
     return "the generator"
 
 
 def provenance(spec: DataSpec) -> dict[str, Any]:
-    """Where the rows came from, for the report: files with their SHA-256, the hub's commit, or the seed."""
+    """Where the rows came from, for the report: files with their SHA-256, the hub's commit, the seed."""
     if spec.source == "hub" and spec.set.hub:
         from bupo.data.hub import resolved_commit
 
@@ -120,6 +127,8 @@ def provenance(spec: DataSpec) -> dict[str, Any]:
         root = Path(spec.directory or ".")
         files = [file for path in spec.set.local.path for file in _files(root / path)]
         return {"kind": "local", "files": {str(file.relative_to(root)): sha256_file(file) for file in files}}
+    if spec.source == "web" and spec.set.web:
+        return {"kind": "web", **spec.set.web.model_dump(include={"url", "sha256"})}
     assert spec.set.generated is not None
     generated = spec.set.generated.model_dump()
     seed = spec.seed if generated["seed"] is None else generated["seed"]

@@ -246,6 +246,8 @@ def data_set(report: Mapping[str, Any]) -> DataSet:
     kind = source["kind"]
     if kind == "hub":
         where = f"{source['dataset']} at {source['revision'][:12]}, split {source['split']}"
+    elif kind == "web":
+        where = f"{source['url']} ({source['sha256'][:12]})"
     elif kind == "local":
         where = ", ".join(f"{name} ({digest[:12]})" for name, digest in source["files"].items())
     else:
