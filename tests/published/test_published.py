@@ -71,6 +71,13 @@ def test_a_score_that_no_number_of_right_answers_gives_has_a_footnote():
     assert sorted(impossible) == [1.24, 7.72, 14.14, 18.6, 23.2, 34.21, 80.08]
 
 
+@pytest.mark.parametrize("percent", [14.14, 80.08])
+def test_two_of_these_are_shares_of_twice_as_many_answers(percent):
+    (row,) = [row for *_, row in ROWS if row.scores.get("amc23") == percent]
+    assert any("share of 40 x 32" in note for note in row.notes)
+    assert f"{round(percent * 12.8) / 12.8:.2f}" == f"{percent:.2f}"
+
+
 def test_a_row_that_two_tables_have_is_the_same_in_both():
     scores = {}
     for _, table, row in ROWS:
@@ -84,7 +91,7 @@ def test_a_cell_of_the_papers_settings_is_set_beside_its_row():
     assert single.comparable and single.table == "main" and single.seeds == 1
     assert single.scores["aime24"].percent == "36.88" and single.scores["aime24"].samples == 32
     assert single.scores["aime24"].share == pytest.approx(0.3688) and single.scores["mean"].samples is None
-    assert seeds.seeds == 3 and seeds.scores["aime24"].deviation == pytest.approx(0.0011)
+    assert seeds.seeds == 3 and seeds.scores["aime24"].spread == pytest.approx(0.0011)
     assert "Table 10" in seeds.source
 
 

@@ -21,13 +21,13 @@ class Score:
     Attributes:
         percent: as printed, two decimals.
         share: the same by 100.
-        deviation: standard deviation over seeds, as a share; None of a single run.
+        spread: standard deviation over seeds, as a share; None of a single run.
         samples: for each problem; None of the mean.
     """
 
     percent: str
     share: float
-    deviation: float | None
+    spread: float | None
     samples: int | None
 
 
@@ -96,7 +96,7 @@ def _published(name: str, table: PublishedTable, row: Row, differences: tuple[st
             benchmark: Score(
                 percent=f"{percent:.2f}",
                 share=percent / 100,
-                deviation=row.deviations[benchmark] / 100 if benchmark in row.deviations else None,
+                spread=row.deviations[benchmark] / 100 if benchmark in row.deviations else None,
                 samples=known.evaluation.samples.get(benchmark),
             )
             for benchmark, percent in row.scores.items()

@@ -130,8 +130,13 @@ def published_tables() -> Mapping[str, PublishedTable]:
     return {name: validated(PublishedTable, load_yaml(path), path) for name, path in paths.items()}
 
 
+@cache
+def published_patterns() -> list[Pattern]:
+    """What the paper says of entropy patterns."""
+    path = _FOLDER / "entropy.yaml"
+    return validated(_Patterns, load_yaml(path), path).patterns
+
+
 def published_pattern(model: str) -> Pattern | None:
     """What the paper says of a model's entropy pattern; None where it says nothing."""
-    path = _FOLDER / "entropy.yaml"
-    patterns = validated(_Patterns, load_yaml(path), path).patterns
-    return next((pattern for pattern in patterns if model in pattern.models), None)
+    return next((pattern for pattern in published_patterns() if model in pattern.models), None)
