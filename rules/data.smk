@@ -54,7 +54,8 @@ rule export_training:
     log:
         "<results>/logs/data/verl/{model}/{set}.log",
     wildcard_constraints:
-        set="|".join(PLAN.train_sets),
+        # without a training set: nothing at all
+        set="|".join(PLAN.train_sets) or "(?!)",
     conda:
         CONDA
     params:
