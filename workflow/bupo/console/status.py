@@ -95,7 +95,7 @@ def as_text(
     """The state for people."""
     counts = Counter[str](standing.state for standing in runs)
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    lines = [f"{folder}: {several(len(runs), 'run')}: {told}"]
+    lines = [f"{folder}: {several(len(runs), 'run')}{told and f': {told}'}"]
     others = ", ".join(f"{name} {made:,}/{of:,}" for name, (made, of) in stages.items() if of)
     lines += [f"other results: {others}"]
     if shown:
