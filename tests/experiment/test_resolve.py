@@ -149,11 +149,6 @@ def test_a_local_set_without_a_directory_is_refused(project):
         resolve({"experiment": "math_smoke", "overrides": ["data.source=local"]}, project / "configs")
 
 
-def test_every_experiment_file_is_valid(root):
-    for path in sorted((root / "configs/experiment").glob("*.yaml")):
-        assert plan_of(path.stem, [], root / "configs").cells
-
-
 def test_analysis_and_evaluation_put_problems_as_the_training_does(project):
     write(project, overrides=["models.train=[qwen3_4b]", "models.analyse=[qwen3_4b]"])
     spec = project / "results/demo/spec"

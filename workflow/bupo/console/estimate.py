@@ -105,7 +105,7 @@ class Estimator:
     @cached_property
     def evaluation(self) -> EvaluationSettings:
         """The settings of the evaluation."""
-        name = self.plan.experiment.evaluation.settings or ""
+        name = self.plan.experiment.evaluation.settings
         entry = load_entry(self.configs, "evaluation", name, f"{self.where}: evaluation.settings")
         return validated(EvaluationSettings, entry, f"{name}.yaml")
 

@@ -38,8 +38,10 @@ def group_file(configs: Path, group: str, name: str, where: str) -> Path:
     return path
 
 
-def load_entry(configs: Path, group: str, name: str, where: str) -> dict[str, Any]:
-    """One entry as plain values."""
+def load_entry(configs: Path, group: str, name: str | None, where: str) -> dict[str, Any]:
+    """One entry as plain values; none where there is no name, as in an experiment without a grid."""
+    if name is None:
+        return {}
     path = group_file(configs, group, name, where)
     values = load_yaml(path)
     if not isinstance(values, dict):

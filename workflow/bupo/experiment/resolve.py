@@ -117,9 +117,7 @@ def plan_of(
     sets = load_sets(configs, [*data.train, *data.benchmarks, *data.spare], f"{where}: data")
     sets |= load_sets(configs, experiment.analysis.problems, f"{where}: analysis.problems")
     evaluation = _check_settings(configs, experiment, where)
-    engine: dict[str, Any] = {}
-    if experiment.training.engine:
-        engine = load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
+    engine = load_entry(configs, "engine", experiment.training.engine, f"{where}: training.engine")
     settings = load_entry(configs, "settings", experiment.training.settings, f"{where}: training.settings")
     for key in data.limits:
         if key not in sets:
@@ -146,11 +144,9 @@ def plan_of(
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the entropy analysis and of the evaluation, as their files have them; {} for none."""
+    """The settings of the entropy analysis and of the evaluation, as their files have them."""
     names = {"analysis": experiment.analysis.settings, "evaluation": experiment.evaluation.settings}
-    entries = [
-        load_entry(configs, group, name, f"{group}.settings") if name else {} for group, name in names.items()
-    ]
+    entries = [load_entry(configs, group, name, f"{group}.settings") for group, name in names.items()]
     return entries[0], entries[1]
 
 
