@@ -23,6 +23,7 @@ from bupo.experiment.plan import Plan
 from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
 from bupo.experiment.specs import write_specs
+from bupo.models.config import ModelConfig
 from bupo.validation import Strict, load_yaml, validated
 
 
@@ -139,7 +140,7 @@ def plan_of(
         cells=tuple(cells),
         evaluation=evaluation,
         resources=resources_of(configs, models, engine, experiment.training.overrides, ranks),
-        environment=Environment(_lock(configs, engine), environment),
+        environment=Environment(_lock(configs, engine, models), environment),
     )
 
 
@@ -155,9 +156,11 @@ def _ranks(settings: Mapping[str, Any]) -> int:
     return int((settings.get("vllm") or {}).get("tensor_parallel_size", 1))
 
 
-def _lock(configs: Path, engine: Mapping[str, Any]) -> Path:
-    """What the jobs of an engine need."""
-    on_gpus = (engine.get("trainer") or {}).get("device") == "cuda"
+def _lock(configs: Path, engine: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> Path:
+    """What the jobs of an engine need; without one, those that analyse these models."""
+    on_gpus = any(model.kind != "built" for model in models.values())
+    if engine:
+        on_gpus = (engine.get("trainer") or {}).get("device") == "cuda"
     return configs.parent / "envs" / ("gpu.lock" if on_gpus else "cpu.lock")
 
 

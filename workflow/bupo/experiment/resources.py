@@ -168,7 +168,7 @@ def resources_of(
     cluster = load_cluster(configs)
     given = {match[1]: int(match[2]) for text in overrides if (match := _OVERRIDE.fullmatch(text))}
     trainer = engine.get("trainer", {})
-    on_gpus = trainer.get("device") != "cpu"
+    on_gpus = trainer.get("device", "cpu") != "cpu"
     sizes, added = {}, {}
     for name, model in models.items():
         size = cluster.sizes[_size(name, model, cluster, configs)]
