@@ -7,10 +7,11 @@ import pytest
 from grid_files import GRPO, summary, write_config
 
 from bupo.errors import UserError
-from bupo.tracking.grid import attach, init, read_tracking
-from bupo.tracking.log import Results, evaluation_metrics, log_report, log_results
+from bupo.tracking.grid import init, read_tracking
+from bupo.tracking.log import Results, log_report, log_results
 from bupo.tracking.names import metric_name
-from bupo.tracking.store import absolute_uri, database_path, open_store
+from bupo.tracking.points import evaluation_metrics
+from bupo.tracking.store import open_store
 
 
 def test_logging_twice_changes_nothing(grid):
@@ -88,7 +89,7 @@ def test_mistakes_are_told_in_one_sentence(grid, tmp_path):
     _, experiment, _ = grid
     file = experiment.parent / "tracking.json"
     with pytest.raises(UserError, match="no run 'tiny/ppo/seed1'"):
-        attach(file, "tiny/ppo/seed1", write_config(tmp_path, GRPO))
+        read_tracking(file).run_id("tiny/ppo/seed1")
     with pytest.raises(UserError, match=r"bupo\.tracking init makes it"):
         read_tracking(tmp_path / "none.json")
     with pytest.raises(UserError, match=r"'mlflow\.db' is not known"):
@@ -118,7 +119,9 @@ def test_the_command_line_makes_logs_and_links(grid, monkeypatch, capsys):
         main()
     assert stamp.exists()
     printed = capsys.readouterr().out
-    assert f"http://127.0.0.1:5001/#/experiments/{tracking.experiment_id}/runs" in printed
+    runs = f"http://127.0.0.1:5001/#/experiments/{tracking.experiment_id}/runs"
+    assert f"{runs}\n" in printed
+    assert f"{runs}?viewStateShareKey=bupo-comparison&compareRunsMode=CHART\n" in printed
     for run, number in tracking.runs.items():
         assert (number in printed) == ("/base/" not in run)
     with open_store(uri) as client:
@@ -147,10 +150,3 @@ def test_the_entropy_analysis_has_the_layer_as_its_step(grid):
         metrics = client.get_run(number).data.metrics
     assert sorted((p.step, p.value) for p in flow) == [(1, 2.0), (2, 1.0)]
     assert metrics["entropy/boundary_layer"] == 1 and metrics["entropy/entropy_change/ffn/raw"] == 0.25
-
-
-def test_relative_addresses_become_absolute(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert absolute_uri("sqlite:///a/b.db") == f"sqlite:///{tmp_path}/a/b.db"
-    assert absolute_uri("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
-    assert database_path("postgresql://host/db") is None

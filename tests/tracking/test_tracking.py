@@ -9,8 +9,8 @@ import pytest
 import yaml
 from grid_files import AUTO, GRPO, cell, write_config, write_experiment
 
-from bupo.tracking.grid import attach, init, read_tracking
-from bupo.tracking.runs import PREFIX, SUPERSEDED, current_runs
+from bupo.tracking.grid import init, read_tracking, run_in_force
+from bupo.tracking.runs import PREFIX, current_runs
 from bupo.tracking.store import open_store
 
 
@@ -91,6 +91,7 @@ def test_parameters_compare_cells_and_show_requested_and_resolved_layer(grid):
         "cell.method": "bupo",
         "cell.layer_requested": "auto",
         "cell.layer": "3",
+        "cell.policy": "layer 03",
         "cell.iterative_steps": "4",
         "cell.seed": "1",
         "cell.train_set": "arithmetic",
@@ -99,7 +100,8 @@ def test_parameters_compare_cells_and_show_requested_and_resolved_layer(grid):
     }
     assert (values[GRPO]["cell.layer"], values[GRPO]["cell.iterative_steps"]) == ("final", "0")
     assert values["tiny/base/seed0"]["cell.method"] == "base"
-    assert attach(experiment.parent / "tracking.json", AUTO, config)["MLFLOW_RUN_ID"] == tracking.runs[AUTO]
+    with open_store(uri) as client:
+        assert run_in_force(client, tracking, AUTO, config) == tracking.runs[AUTO]
 
 
 def test_parameter_names_cannot_be_verls():
@@ -120,51 +122,3 @@ def test_parameter_names_cannot_be_verls():
     assert not [name for name in logged if name.startswith(PREFIX)]
     # verl's separator is a slash, and a top-level Hydra key has no dot.
     assert "/" not in PREFIX and "." in PREFIX
-
-
-def test_verl_attaches_without_a_clash_and_again_after_a_restart(grid, monkeypatch):
-    uri, experiment, _ = grid
-    config_file = write_config(experiment.parent, AUTO)
-    mlflow = pytest.importorskip("mlflow")
-    Tracking = pytest.importorskip("verl.utils.tracking").Tracking
-    config = yaml.safe_load(config_file.read_text())
-    ids = set()
-    for step in (1, 2):
-        environment = attach(experiment.parent / "tracking.json", AUTO, config_file)
-        ids.add(environment["MLFLOW_RUN_ID"])
-        for key, value in environment.items():
-            monkeypatch.setenv(key, value)
-        tracker = Tracking("ignored", "ignored", ["mlflow"], config)
-        assert "mlflow" in tracker.logger, "verl dropped MLflow"
-        tracker.log({"critic/score/mean": 0.5 + step / 10, "val/acc@8": 1.0}, step=step)
-        tracker.finish()
-    mlflow.set_tracking_uri(None)
-    assert len(ids) == 1
-    with open_store(uri) as client:
-        run = client.get_run(ids.pop())
-        history = client.get_metric_history(run.info.run_id, "critic/score/mean")
-    assert [(p.step, p.value) for p in history] == [(1, 0.6), (2, 0.7)]
-    assert run.data.params["cell.method"] == "bupo" and run.data.params["bupo/layer"] == "3"
-
-
-def test_another_configuration_gets_a_fresh_run(grid):
-    uri, experiment, tracking = grid
-    file = experiment.parent / "tracking.json"
-    first = attach(file, AUTO, write_config(experiment.parent, AUTO, layer=3))["MLFLOW_RUN_ID"]
-    second = attach(file, AUTO, write_config(experiment.parent, AUTO, layer=4))["MLFLOW_RUN_ID"]
-    assert first == tracking.runs[AUTO] != second
-    assert attach(file, AUTO, experiment.parent / "runs" / AUTO / "config.yaml")["MLFLOW_RUN_ID"] == second
-    with open_store(uri) as client:
-        assert client.get_run(first).data.tags[SUPERSEDED] == "true"
-        assert client.get_run(first).info.run_name == f"{AUTO} (superseded)"
-        assert client.get_run(second).data.params["cell.layer"] == "4"
-        assert current_runs(client, tracking.experiment_id)[AUTO].info.run_id == second
-
-
-def test_what_is_no_part_of_a_runs_identity_gives_no_fresh_run(grid):
-    _, experiment, tracking = grid
-    file = experiment.parent / "tracking.json"
-    config = write_config(experiment.parent, AUTO)
-    for bupo in ({"layer": 3}, {"snapshot_every": 4, "time_limit_s": 60, "layer": 3}):
-        config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "bupo": bupo}))
-        assert attach(file, AUTO, config)["MLFLOW_RUN_ID"] == tracking.runs[AUTO]

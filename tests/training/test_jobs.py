@@ -92,7 +92,7 @@ def without_training(monkeypatch):
     """A training that only writes its lines, or ends as it is told."""
     errors = []
 
-    def train(values, out, where, logged, checkpoints, stopping):
+    def train(values, out, where, mirror, checkpoints, stopping):
         if errors:
             raise errors.pop()
         (out / "metrics.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3)))

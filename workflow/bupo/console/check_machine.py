@@ -11,7 +11,7 @@ from bupo.console.check import Check, failed, not_applicable, ok
 from bupo.console.shared import size
 from bupo.console.slurm import Failed, ask, read_queue
 from bupo.errors import UserError
-from bupo.tracking.store import absolute_uri, database_path
+from bupo.tracking.address import absolute_uri, database_path
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
 MLFLOW_S = 20

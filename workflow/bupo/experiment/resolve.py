@@ -24,6 +24,7 @@ from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
 from bupo.experiment.specs import write_specs
 from bupo.models.config import ModelConfig
+from bupo.tracking.address import database_path
 from bupo.validation import Strict, load_yaml, validated
 
 
@@ -60,6 +61,8 @@ def planned(config: Mapping[str, Any], configs: Path) -> Plan:
         UserError: any mistake in the experiment.
     """
     settings = validated(_Config, dict(config), configs / "config.yaml")
+    if settings.mlflow:
+        database_path(settings.mlflow)  # before it is written into files
     return plan_of(
         settings.experiment,
         settings.overrides,

@@ -3,6 +3,8 @@
 init    make the store, the MLflow experiment and its runs (again: find them)
 log     results of one run
 finish  results of all runs of an experiment, and the report
+link    addresses in the MLflow UI
+serve   MLflow's server, over sqlite or PostgreSQL
 """
 
 import argparse
@@ -29,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--experiment", type=Path, required=True, help="results/<experiment>/experiment.yaml")
     init.add_argument(
-        "--uri", required=True, help="sqlite:///results/mlflow/mlflow.db, or the address of a tracking server"
+        "--uri", required=True, help="sqlite:///results/mlflow/mlflow.db, or the address of a server"
     )
     init.add_argument("--out", type=Path, required=True, help="tracking.json to write")
 
@@ -66,10 +68,28 @@ def _parser() -> argparse.ArgumentParser:
     link = commands.add_parser(
         "link",
         help="addresses in the MLflow UI",
-        description="Prints the address of the experiment's runs and of the comparison of all of them.",
+        description="Prints the addresses of the comparison of the trained cells by pass@1 over layer and "
+        "iterative steps, of the table of all runs, and of the runs side by side.",
     )
     link.add_argument("--tracking", type=Path, required=True, help="tracking.json")
-    link.add_argument("--address", default="http://127.0.0.1:5000", help="where the UI listens")
+    link.add_argument(
+        "--address", help="where the UI listens (the experiment's server, or http://127.0.0.1:5000)"
+    )
+
+    serve = commands.add_parser(
+        "serve",
+        help="MLflow's server, over sqlite or PostgreSQL",
+        description="Starts MLflow's server and UI, on this machine's loopback interface unless --host says "
+        "otherwise. A password of PostgreSQL is taken from PGPASSWORD or ~/.pgpass, never from the address.",
+    )
+    serve.add_argument(
+        "--store",
+        default="sqlite:///results/mlflow/mlflow.db",
+        help="sqlite:///FILE, created where it is missing, or postgresql://USER@HOST/DATABASE (%(default)s)",
+    )
+    serve.add_argument("--artifacts", type=Path, help="folder of the artifacts (results/mlflow/artifacts)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")
     return parser
 
 
@@ -85,7 +105,7 @@ def main() -> None:
     elif arguments.command == "log":
         from bupo.tracking.grid import read_tracking
         from bupo.tracking.log import Results, log_results
-        from bupo.tracking.store import open_store
+        from bupo.tracking.store import with_store
 
         results = Results(
             arguments.summaries,
@@ -96,15 +116,20 @@ def main() -> None:
             arguments.figures,
         )
         tracking = read_tracking(arguments.tracking)
-        with open_store(tracking.uri) as client:
-            log_results(client, tracking, arguments.run, results)
+        with_store(tracking.uri, lambda client: log_results(client, tracking, arguments.run, results))
     elif arguments.command == "link":
         from bupo.tracking.grid import read_tracking
-        from bupo.tracking.links import compare_link, runs_link
+        from bupo.tracking.links import compare_link, comparison_link, runs_link, ui_address
 
         tracking = read_tracking(arguments.tracking)
-        print(f"runs:       {runs_link(tracking, arguments.address)}")
-        print(f"comparison: {compare_link(tracking, arguments.address)}")
+        address = arguments.address or ui_address(tracking)
+        print(f"comparison:   {comparison_link(tracking, address)}")
+        print(f"all runs:     {runs_link(tracking, address)}")
+        print(f"side by side: {compare_link(tracking, address)}")
+    elif arguments.command == "serve":
+        from bupo.tracking.serve import serve
+
+        serve(arguments.store, arguments.artifacts, arguments.host, arguments.port)
     else:
         from bupo.files import write_text
         from bupo.tracking.tree import finish

@@ -1,5 +1,6 @@
 """The runs of an experiment: made once, found again ever after."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bupo.errors import UserError
 from bupo.files import read_json, read_yaml, write_json
 from bupo.identity import config_sha256
+from bupo.tracking.definition import describe
 from bupo.tracking.runs import (
     base_parameters,
     cell_parameters,
@@ -17,7 +19,8 @@ from bupo.tracking.runs import (
     parent_run,
     with_config,
 )
-from bupo.tracking.store import absolute_uri, open_store
+from bupo.tracking.store import Away, with_store
+from bupo.tracking.view import share_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,10 +32,11 @@ class Tracking:
 
     Attributes:
         uri: the store's address as the user gave it.
-        experiment_id: MLflow's id of the experiment.
-        parent_run_id: the run of the whole grid.
+        experiment_id: MLflow's id of the experiment; empty where MLflow could not be reached yet.
+        parent_run_id: the run of the whole grid; empty as well.
         runs: run ids by ``<model>/<cell>/seed<s>``; ``<model>/base/seed0`` is the model before training.
-        parameters: the grid parameters of each run, by the same names.
+            Those that were added while MLflow was away are not in it.
+        parameters: the grid parameters of each run, by the same names, always of all.
         benchmarks: the experiment's benchmarks, in its order.
     """
 
@@ -43,15 +47,30 @@ class Tracking:
     parameters: dict[str, dict[str, str]]
     benchmarks: list[str]
 
+    @property
+    def complete(self) -> bool:
+        """Whether MLflow had every run when this was written."""
+        return bool(self.experiment_id) and set(self.parameters) == set(self.runs)
+
     def run_id(self, run: str) -> str:
         """The id that a run had when ``tracking.json`` was written.
 
         Raises:
-            UserError: the experiment has no such run.
+            UserError: the experiment has no such run, or it could not be made yet.
         """
+        self.check(run)
         if run not in self.runs:
-            raise UserError(f"there is no run {run!r}; it should be one of {', '.join(self.runs)}.")
+            raise UserError(f"{run} is not in {self.uri} yet; python -m bupo.tracking init makes it.")
         return self.runs[run]
+
+    def check(self, run: str) -> None:
+        """Refuse the name of a run that the experiment does not have.
+
+        Raises:
+            UserError: it does not.
+        """
+        if run not in self.parameters:
+            raise UserError(f"there is no run {run!r}; it should be one of {', '.join(self.parameters)}.")
 
 
 def read_tracking(path: Path) -> Tracking:
@@ -77,7 +96,8 @@ def grid_parameters(experiment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def init(experiment_file: Path, uri: str, out: Path) -> Tracking:
     """Make the store, the MLflow experiment and its runs where they are missing, and write ``tracking.json``.
 
-    Run again it finds everything by tags and changes nothing; a new cell adds its run.
+    Run again it finds everything by tags and changes nothing; a new cell adds its run. Where MLflow cannot be
+    reached, ``tracking.json`` says so: trainings begin, and what they have to say is logged later.
 
     Raises:
         UserError: the address is not known, or the experiment file is missing.
@@ -88,17 +108,29 @@ def init(experiment_file: Path, uri: str, out: Path) -> Tracking:
         )
     experiment = read_yaml(experiment_file)
     parameters = grid_parameters(experiment)
-    with open_store(uri) as client:
+
+    def make(client: "MlflowClient") -> tuple[str, str, dict[str, str]]:
         number = experiment_id(client, uri, experiment["name"], experiment.get("description", ""))
         known = current_runs(client, number)
         parent = parent_run(client, number, experiment["name"], known)
+        describe(client, parent, experiment)
+        share_view(client, number, experiment["data"]["benchmarks"])
         runs = {}
         for run, values in parameters.items():
             config = experiment_file.parent / "runs" / run / "config.yaml"
-            runs[run] = child_run(
-                client, number, parent, run, *_configured(values, config if config.exists() else None), known
-            )
+            configured = _configured(values, config if config.exists() else None)
+            runs[run] = child_run(client, number, parent, run, *configured, known)
         client.log_artifact(parent, str(experiment_file), "experiment")
+        return number, parent, runs
+
+    try:
+        number, parent, runs = with_store(uri, make)
+    except Away as error:
+        print(f"warning: {error}; the runs are made and logged when it is there again", file=sys.stderr)
+        known = read_tracking(out) if out.exists() else None
+        number, parent, runs = "", "", {}
+        if known and known.uri == uri:
+            number, parent, runs = known.experiment_id, known.parent_run_id, known.runs
     tracking = Tracking(uri, number, parent, runs, parameters, list(experiment["data"]["benchmarks"]))
     write_json(out, asdict(tracking))
     return tracking
@@ -109,39 +141,14 @@ def run_in_force(client: "MlflowClient", tracking: Tracking, run: str, config: P
 
     Raises:
         UserError: the experiment has no such run.
+        Away: the experiment could not be made yet.
     """
-    tracking.run_id(run)
-    known = current_runs(client, tracking.experiment_id)
+    tracking.check(run)
+    if not tracking.experiment_id:
+        raise Away(f"{tracking.uri}: the experiment is not there yet; python -m bupo.tracking init makes it.")
+    known = current_runs(client, tracking.experiment_id, run)
     parameters, sha = _configured(tracking.parameters[run], config)
     return child_run(client, tracking.experiment_id, tracking.parent_run_id, run, parameters, sha, known)
-
-
-def attach(tracking_file: Path, run: str, config: Path) -> dict[str, str]:
-    """The environment in which verl logs into the run of a cell.
-
-    Where the run was made for another configuration (``auto`` now means another layer, an override has
-    changed), verl would drop MLflow at the first parameter that differs; a fresh run then takes its place.
-
-    Args:
-        tracking_file: ``tracking.json``.
-        run: ``<model>/<cell>/seed<s>``.
-        config: the file of the cell's composed configuration.
-
-    Returns:
-        ``MLFLOW_TRACKING_URI`` (with an absolute path), ``MLFLOW_RUN_ID``, and what keeps MLflow from sending
-        usage data.
-
-    Raises:
-        UserError: no such tracking file or run.
-    """
-    tracking = read_tracking(tracking_file)
-    with open_store(tracking.uri) as client:
-        number = run_in_force(client, tracking, run, config)
-    return {
-        "MLFLOW_TRACKING_URI": absolute_uri(tracking.uri),
-        "MLFLOW_RUN_ID": number,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
 
 
 def _configured(parameters: dict[str, str], config: Path | None) -> tuple[dict[str, str], str | None]:

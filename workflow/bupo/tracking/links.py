@@ -4,9 +4,16 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from bupo.tracking.address import SQLITE
 from bupo.tracking.grid import Tracking
+from bupo.tracking.view import KEY
 
 ADDRESS = "http://127.0.0.1:5000"
+
+
+def ui_address(tracking: Tracking) -> str:
+    """Where the UI is: at the experiment's server, or where `bupo.tracking serve` shows a sqlite file."""
+    return ADDRESS if tracking.uri.startswith(SQLITE) else tracking.uri.rstrip("/")
 
 
 def runs_link(tracking: Tracking, address: str = ADDRESS) -> str:
@@ -14,11 +21,13 @@ def runs_link(tracking: Tracking, address: str = ADDRESS) -> str:
     return f"{address}/#/experiments/{tracking.experiment_id}/runs"
 
 
-def compare_link(tracking: Tracking, address: str = ADDRESS, runs: Iterable[str] | None = None) -> str:
-    """The comparison of runs: parameters, metrics, parallel coordinates.
+def comparison_link(tracking: Tracking, address: str = ADDRESS) -> str:
+    """The trained cells by pass@1 over layer and iterative steps: the view of `bupo.tracking.view`."""
+    return f"{runs_link(tracking, address)}?viewStateShareKey={KEY}&compareRunsMode=CHART"
 
-    By default of all trained runs. Without the base models, which have no verl parameters, the plot opens on
-    the parameters in which the cells differ.
+
+def compare_link(tracking: Tracking, address: str = ADDRESS, runs: Iterable[str] | None = None) -> str:
+    """Runs side by side: every parameter and metric, one column a run; by default all trained runs.
 
     Raises:
         UserError: the experiment has no such run.

@@ -4,24 +4,22 @@ Logging twice changes nothing: every point has the time stamp of the file that i
 one point per key, step, time and value.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bupo.errors import UserError
 from bupo.files import read_json
+from bupo.tracking.datasets import ProblemSet, dataset_input
 from bupo.tracking.grid import Tracking, run_in_force
-from bupo.tracking.names import metric_name
-from bupo.tracking.replay import replay
+from bupo.tracking.points import entropy_points, evaluation_metrics, flow_points, points_of
+from bupo.tracking.replay import log_points, replay
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
-
-BATCH = 1000  # MLflow's limit for one call
-SHARES = ("truncated_share", "no_box_share", "mean_tokens", "n_problems", "n_samples")
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,9 @@ class Results:
         done: done.json of the training.
         entropy: folder of the entropy analysis.
         figures: image files.
+        flow: flow.parquet of the run: what the training did to the internal policies.
+        samples: for each benchmark a table of answers (`sample_table`).
+        problem_sets: what the run was trained on and evaluated on.
     """
 
     summaries: list[Path] = field(default_factory=list)
@@ -43,6 +44,9 @@ class Results:
     done: Path | None = None
     entropy: Path | None = None
     figures: list[Path] = field(default_factory=list)
+    flow: Path | None = None
+    samples: dict[str, str] = field(default_factory=dict)
+    problem_sets: list[ProblemSet] = field(default_factory=list)
 
 
 def log_results(client: "MlflowClient", tracking: Tracking, run: str, results: Results) -> str:
@@ -58,23 +62,27 @@ def log_results(client: "MlflowClient", tracking: Tracking, run: str, results: R
     for path in results.summaries:
         summary = read_json(path)
         benchmark = summary["benchmark"]
-        points += _points(evaluation_metrics(summary), step, path)
+        points += points_of(evaluation_metrics(summary), step, path)
         mean[benchmark] = summary["pass_at_k"]["1"]["value"]
         client.log_artifact(number, str(path), f"evaluation/{benchmark}")
     if len(mean) > 1 and set(mean) == set(tracking.benchmarks):
         # Over all benchmarks or not at all: a mean over some of them would be compared with one over others.
-        points += _points(
+        points += points_of(
             {"eval/mean/pass_at_1": sum(mean.values()) / len(mean)}, step, results.summaries[-1]
         )
     if results.done is not None:
         done = read_json(results.done)
         if "wall_s" in done:
-            points += _points({"cost/train_wall_s": done["wall_s"]}, step, results.done)
+            points += points_of({"cost/train_wall_s": done["wall_s"]}, step, results.done)
         client.set_tag(number, "bupo.training", done.get("status", "completed"))
     if results.entropy is not None:
         points += list(entropy_points(results.entropy))
-    for start in range(0, len(points), BATCH):
-        client.log_batch(number, metrics=points[start : start + BATCH])
+    if results.flow is not None:
+        points += list(flow_points(results.flow))
+    log_points(client, number, points)
+    if results.problem_sets:
+        client.log_inputs(number, datasets=[dataset_input(problems) for problems in results.problem_sets])
+    _log_samples(client, number, results.samples)
     if results.metrics is not None:
         replay(client, number, results.metrics)
     for path, folder in _artifacts(results):
@@ -83,44 +91,12 @@ def log_results(client: "MlflowClient", tracking: Tracking, run: str, results: R
     return number
 
 
-def evaluation_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of an evaluation under names that MLflow allows: ``eval/math500/pass_at_4_low``."""
-    prefix = f"eval/{metric_name(summary['benchmark'])}"
-    named = {f"avg_at_{summary['n_samples']}": summary["avg_at_n"]}
-    named |= {f"pass_at_{k}": estimate for k, estimate in summary["pass_at_k"].items()}
-    values: dict[str, float] = {}
-    for name, estimate in named.items():
-        values[f"{prefix}/{name}"] = estimate["value"]
-        values[f"{prefix}/{name}_low"] = estimate["low"]
-        values[f"{prefix}/{name}_high"] = estimate["high"]
-    maj = summary.get("maj_at_n")
-    if maj is not None:
-        values[f"{prefix}/maj_at_{summary['n_samples']}"] = maj["value"] if isinstance(maj, Mapping) else maj
-    values |= {f"{prefix}/{name}": summary[name] for name in SHARES if summary.get(name) is not None}
-    return {name: float(value) for name, value in values.items() if value is not None}
-
-
-def entropy_points(folder: Path) -> Iterator["Metric"]:
-    """The entropy analysis as metrics whose step is the layer, so that the UI draws the entropy flow.
-
-    The boundary layer, where there is one, is a metric at step 0.
-    """
-    import pandas as pd
-
-    boundary = read_json(folder / "boundary.json")
-    path = folder / "statistics.parquet"
-    if boundary["boundary_layer"] is not None:
-        yield from _points(
-            {"entropy/boundary_layer": boundary["boundary_layer"]}, 0, folder / "boundary.json"
-        )
-    table = pd.read_parquet(path)
-    rows = table[(table["slice"] == "all") & table["quantity"].isin(["entropy", "entropy_change"])]
-    for quantity, policy, lens, layer, mean in rows[
-        ["quantity", "policy", "lens", "layer", "mean"]
-    ].itertuples(index=False, name=None):
-        if math.isfinite(mean):
-            name = metric_name(f"entropy/{quantity}/{policy}/{lens or 'none'}")
-            yield from _points({name: float(mean)}, int(layer), path)
+def _log_samples(client: "MlflowClient", run_id: str, samples: Mapping[str, str]) -> None:
+    for benchmark, table in samples.items():
+        client.log_text(run_id, table, f"samples/{benchmark}.json")
+    if samples:
+        shown = [{"path": f"samples/{benchmark}.json", "type": "table"} for benchmark in samples]
+        client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps(shown))
 
 
 def log_report(client: "MlflowClient", tracking: Tracking, report: Path, summary: Path | None) -> None:
@@ -137,13 +113,6 @@ def log_report(client: "MlflowClient", tracking: Tracking, report: Path, summary
     _finished(client, tracking.parent_run_id)
 
 
-def _points(values: Mapping[str, float], step: int, source: Path) -> Iterable["Metric"]:
-    from mlflow.entities import Metric
-
-    stamp = int(source.stat().st_mtime * 1000)
-    return [Metric(name, float(value), stamp, step) for name, value in values.items()]
-
-
 def _finished(client: "MlflowClient", run_id: str) -> None:
     # The end that verl recorded is the end of the training: it is not moved.
     if client.get_run(run_id).info.status != "FINISHED":
@@ -157,5 +126,7 @@ def _artifacts(results: Results) -> Iterator[tuple[Path, str]]:
     if results.entropy is not None:
         for name in ("boundary.json", "statistics.parquet"):
             yield results.entropy / name, "entropy"
+    if results.flow is not None:
+        yield results.flow, "entropy"
     for path in results.figures:
         yield path, "figures"

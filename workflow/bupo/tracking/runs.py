@@ -9,7 +9,7 @@ one takes its place.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bupo.tracking.store import artifact_location
+from bupo.tracking.address import artifact_location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,13 +46,20 @@ def experiment_id(client: "MlflowClient", uri: str, name: str, description: str 
     return number
 
 
-def current_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
-    """Every run in force, by ``<model>/<cell>/seed<s>``; the grid's own run is under ``parent``."""
+def current_runs(client: "MlflowClient", experiment: str, name: str | None = None) -> dict[str, "Run"]:
+    """Every run in force, by ``<model>/<cell>/seed<s>``; the grid's own run is under ``parent``.
+
+    Args:
+        client: an open store's client.
+        experiment: MLflow's experiment id.
+        name: only this run, without reading thousands of others.
+    """
+    asked = f"tags.`{ROLE}` != ''" if name is None else f"tags.`{RUN}` = '{name}'"
     runs: dict[str, Run] = {}
     token = None
     while True:
         page = client.search_runs(
-            [experiment], f"tags.`{ROLE}` != ''", order_by=["attributes.start_time ASC"], page_token=token
+            [experiment], asked, order_by=["attributes.start_time ASC"], page_token=token
         )
         for run in page:
             if SUPERSEDED not in run.data.tags:
@@ -142,9 +149,19 @@ def cell_parameters(cell: Mapping[str, Any]) -> dict[str, str]:
     }
     if requested != "auto":
         values["layer"] = values["layer_requested"]
+        values["policy"] = policy_name(values["layer"])
     if cell.get("learning_rate") is not None:
         values["lr"] = float(cell["learning_rate"])
     return {PREFIX + key: str(value) for key, value in values.items()}
+
+
+def policy_name(layer: Any) -> str:
+    """The policy of the first phase: ``layer 03``, or ``full``.
+
+    The UI's parallel coordinates take the column ``layer`` for numbers and leave out the runs that have none;
+    names, of one width so that they sort as the numbers do, keep them all.
+    """
+    return f"layer {int(layer):02d}" if str(layer).isdigit() else "full"
 
 
 def with_config(parameters: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
@@ -152,6 +169,7 @@ def with_config(parameters: Mapping[str, str], config: Mapping[str, Any]) -> dic
     added = {PREFIX + "lr": str(float(config["actor_rollout_ref"]["actor"]["optim"]["lr"]))}
     if parameters[PREFIX + "layer_requested"] == "auto":
         added[PREFIX + "layer"] = str(config["bupo"]["layer"])
+        added[PREFIX + "policy"] = policy_name(config["bupo"]["layer"])
     return {**parameters, **added}
 
 
@@ -163,6 +181,7 @@ def base_parameters(model: str) -> dict[str, str]:
         "method": "base",
         "layer_requested": "none",
         "layer": "none",
+        "policy": policy_name("none"),
         "iterative_steps": "0",
         "seed": "0",
         "train_set": "none",

@@ -7,44 +7,34 @@ finished. The lock is a kernel file lock, so that a killed process leaves nothin
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from bupo.errors import UserError
 from bupo.files import sync
+from bupo.tracking.address import SQLITE, database_path
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
-SQLITE = "sqlite:///"
 LOCK_TIMEOUT_S = 300.0
-SCHEMES = (SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
+ATTEMPTS, PAUSE_S = 3, 2.0
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""MLflow's own limits would keep a process waiting for minutes at a server that is not there."""
+
+Result = TypeVar("Result")
 
 
-def database_path(uri: str) -> Path | None:
-    """The file of a sqlite URI, absolute; None for a server.
-
-    Raises:
-        UserError: an address that is none of sqlite, a tracking server or a database server.
-    """
-    if not uri.startswith(SCHEMES):
-        raise UserError(
-            f"the tracking address {uri!r} is not known; it should be like "
-            "sqlite:///results/mlflow/mlflow.db or http://127.0.0.1:5000."
-        )
-    return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
-
-
-def absolute_uri(uri: str) -> str:
-    """``uri`` with the path of a sqlite file made absolute, for processes with another working directory."""
-    path = database_path(uri)
-    return uri if path is None else f"{SQLITE}{path}"
+class Away(UserError):
+    """The tracking cannot be reached now."""
 
 
 @contextmanager
@@ -52,29 +42,80 @@ def open_store(uri: str) -> Iterator["MlflowClient"]:
     """Yield a client of the store at ``uri``, creating the sqlite database first where there is none.
 
     Writers of one sqlite database in this package take turns by a lock file beside it: finding a run and
-    creating it is then one step, and no writer ever waits into sqlite's own time limit.
+    creating it is then one step, and dozens of processes do not wait into sqlite's own time limit. (Its
+    write-ahead log would not help: it does not work on the network file systems of clusters.)
+
+    Raises:
+        UserError: the address is not known, or another process has kept the lock for minutes.
     """
     path = database_path(uri)
     if path is None:
         yield _client(uri)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S):
+    with _turn(path):
         if not path.exists():
             _create(path)
         yield _client(f"{SQLITE}{path}")
 
 
-def artifact_location(uri: str, experiment: str) -> str | None:
-    """Where an MLflow experiment's artifacts go: beside a sqlite database; a server decides for itself."""
-    path = database_path(uri)
-    return None if path is None else (path.parent / "artifacts" / experiment).as_uri()
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{path}: another process has been writing for {LOCK_TIMEOUT_S:.0f} s; "
+            f"`fuser {path}.lock` names it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def with_store(uri: str, work: "Callable[[MlflowClient], Result]") -> Result:
+    """Do ``work`` with the store at ``uri``; once more, after a pause, where it was busy or away.
+
+    Args:
+        uri: the store's address.
+        work: changes nothing when it is done twice.
+
+    Raises:
+        Away: the store still is busy or away after the last attempt.
+    """
+    quiet_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with open_store(uri) as client:
+                return work(client)
+        except MlflowException as error:
+            if not _passing(error):
+                raise
+            told = str(error).strip().splitlines()[0][:200]
+        time.sleep(PAUSE_S * attempt)
+    raise Away(f"{uri}: the tracking cannot be reached: {told}")
+
+
+def _passing(error: "MlflowException") -> bool:
+    """Whether an error may be gone a little later: no connection, a busy server, a locked database."""
+    text = str(error)
+    return (
+        text.startswith("API request to")
+        or "database is locked" in text
+        or error.get_http_status_code() in (429, 502, 503, 504)
+    )
 
 
 def quiet_mlflow() -> None:
-    """Keep MLflow from sending usage data and from telling of each migration; call it before the import."""
+    """Keep MLflow from sending usage data, telling of each migration, and waiting long; before the import."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -19,6 +19,7 @@ from bupo.training.collapse import Collapse, Collapsed
 from bupo.training.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:
+    from bupo.tracking.mirror import Mirror
     from bupo.training.trainer import ScheduledTrainer
 
 SOCKET_TAIL = len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
@@ -140,7 +141,7 @@ def train(
     values: dict[str, Any],
     out: Path,
     where: str,
-    logged: set[int],
+    mirror: "Mirror | None",
     checkpoints: Checkpoints,
     stopping: Stopping,
 ) -> Collapse | None:
@@ -150,7 +151,7 @@ def train(
         values: the whole configuration, checked, paths absolute.
         out: the run's folder, absolute.
         where: the configuration file, for messages.
-        logged: steps that MLflow has from before the run was stopped.
+        mirror: takes each step's metrics for MLflow.
         checkpoints: the run's, prepared.
         stopping: says when to stop before the last step.
 
@@ -171,7 +172,7 @@ def train(
         stopping.stream = console
 
         def prepare(trainer: "ScheduledTrainer") -> None:
-            trainer.console, trainer.logged = console, logged
+            trainer.console, trainer.mirror = console, mirror
             trainer.checkpoints, trainer.stopping = checkpoints, stopping
 
         return _train(OmegaConf.create(values), out, where, console, prepare)

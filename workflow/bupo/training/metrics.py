@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,6 @@ class MetricsFile:
     Args:
         path: the file; lines are appended, flushed and synced at once.
         others: verl's own `Tracking`.
-        logged: steps that MLflow has from before the run was stopped; they are not logged there again.
         after: called with step and metrics once the line is on the disk.
     """
 
@@ -65,10 +64,9 @@ class MetricsFile:
         path: Path,
         others: Any,
         after: Callable[[int, Mapping[str, Any]], None],
-        logged: Collection[int] = (),
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.others, self.after, self.logged = path, others, after, logged
+        self.path, self.others, self.after = path, others, after
 
     def log(self, data: Mapping[str, Any], step: int, backend: Any = None) -> None:
         """Write one step's metrics."""
@@ -78,8 +76,7 @@ class MetricsFile:
             file.write(_line(line))
             file.flush()
             os.fsync(file.fileno())
-        if step not in self.logged:
-            self.others.log(data=data, step=step, backend=backend)
+        self.others.log(data=data, step=step, backend=backend)
         self.after(step, line)
 
     def finish(self, exit_code: int = 0) -> None:

@@ -1,79 +1,54 @@
-"""The MLflow run of a training run: verl logs into it, and what did not arrive is replayed at the end."""
+"""The MLflow run of a training run: what verl logs arrives in it while the training goes on."""
 
-import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bupo.errors import UserError
-from bupo.files import read_json
+from bupo.tracking.grid import read_tracking
+from bupo.tracking.mirror import CLOSING_S, Mirror
+from bupo.training.stopping import Stopped
 
-RELATIVE_SQLITE = "sqlite:///"
-STEP_METRIC = "training/global_step"
-"""A metric that verl logs at every step."""
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """A run in MLflow: the store's address and the run's id in it."""
-
-    uri: str
-    run_id: str
+STOPPING_S = 10.0
+"""How long a run that has to stop waits for MLflow: Slurm kills it half a minute after its signal."""
 
 
-def find(tracking: Path, config: dict[str, Any]) -> TrackedRun:
-    """The run that ``tracking`` (an experiment's tracking.json) has for the cell of ``config``.
+def find(tracking_file: Path, config: dict[str, Any]) -> str:
+    """Which of an experiment's MLflow runs is that of the cell of ``config``.
 
     Raises:
         UserError: there is no such file, or it has no run for this cell.
     """
-    if not tracking.is_file():
-        raise UserError(f"{tracking}: there is no such file; `python -m bupo.tracking init` writes it.")
-    known = read_json(tracking)
+    tracking = read_tracking(tracking_file)
     bupo = config["bupo"]
     name = f"{bupo['model']}/{bupo['cell']}/seed{bupo['seed']}"
-    if name not in known["runs"]:
-        raise UserError(
-            f"{tracking}: there is no run {name} in it; it has {', '.join(sorted(known['runs']))}."
-        )
-    uri = known["uri"]
-    if uri.startswith(RELATIVE_SQLITE) and not uri.startswith(RELATIVE_SQLITE + "/"):
-        uri = RELATIVE_SQLITE + str(Path(uri.removeprefix(RELATIVE_SQLITE)).resolve())
-    return TrackedRun(uri, known["runs"][name])
+    if name not in tracking.parameters:
+        known = ", ".join(sorted(tracking.parameters))
+        raise UserError(f"{tracking_file}: there is no run {name} in it; it has {known}.")
+    return name
 
 
-def attach(run: TrackedRun, config: dict[str, Any]) -> None:
-    """Make verl log to ``run``: by its environment variables and one more logger in ``config``."""
-    os.environ |= {"MLFLOW_TRACKING_URI": run.uri, "MLFLOW_RUN_ID": run.run_id}
-    config["trainer"]["logger"] = [*config["trainer"]["logger"], "mlflow"]
+@contextmanager
+def mirrored(tracking_file: Path, run: str, config_file: Path, metrics_file: Path) -> Iterator[Mirror]:
+    """Yield what takes the metrics; afterwards wait for what MLflow lacks, and tell it how the run ended.
 
-
-def logged_steps(run: TrackedRun) -> set[int]:
-    """The steps that MLflow has of ``run``; none where MLflow is away."""
+    Args:
+        tracking_file: the experiment's tracking.json.
+        run: ``<model>/<cell>/seed<s>``.
+        config_file: the run's composed configuration.
+        metrics_file: ``metrics.jsonl`` as the training will go on from it.
+    """
+    mirror = Mirror(tracking_file, run, config_file, metrics_file)
+    mirror.start()
     try:
-        from mlflow import MlflowClient
-
-        history = MlflowClient(tracking_uri=run.uri).get_metric_history(run.run_id, STEP_METRIC)
-    except Exception as error:
-        print(f"MLflow: the run could not be read: {error}", file=sys.stderr)
-        return set()
-    return {point.step for point in history}
-
-
-def complete(run: TrackedRun, metrics: Path) -> None:
-    """Log the lines of ``metrics.jsonl`` that MLflow does not have; a failure is told and nothing more."""
-    try:
-        from mlflow import MlflowClient
-
-        from bupo.tracking.replay import replay
-
-        missing = replay(MlflowClient(tracking_uri=run.uri), run.run_id, metrics)
-    except Exception as error:
-        # MLflow may be away, full or locked; the training is done and the numbers are in metrics.jsonl
-        print(f"MLflow: the metrics could not be completed: {error}", file=sys.stderr)
-        return
-    if missing:
+        yield mirror
+    except BaseException as error:
+        mirror.close("KILLED" if isinstance(error, Stopped) else "FAILED", STOPPING_S)
+        raise
+    if left := mirror.close("FINISHED", CLOSING_S):
         print(
-            f"MLflow: {len(missing)} steps had not arrived and were replayed from {metrics}", file=sys.stderr
+            f"MLflow: {left} steps have not arrived; they are logged when the experiment is finished",
+            file=sys.stderr,
         )

@@ -88,7 +88,7 @@ def _train(
 
     patches.without_sklearn()
     from bupo.training.launch import train
-    from bupo.training.mlflow_run import attach, complete, find, logged_steps
+    from bupo.training.mlflow_run import find, mirrored
     from bupo.training.settings import check
 
     check(config, where)
@@ -111,13 +111,10 @@ def _train(
             refuse_code(checkpoints.folder(first))
             print(f"{out}: going on after step {first}", file=sys.stderr)
         values = _with_paths(config, out.resolve())
-        if tracked:
-            attach(tracked, values)
-        # also where it starts anew: one killed before its first checkpoint has logged steps too
-        logged = logged_steps(tracked) if tracked else set()
-        collapse = train(values, out.resolve(), where, logged, checkpoints, stopping)
-        if tracked:
-            complete(tracked, out / "metrics.jsonl")
+        mirror = None
+        if tracking and tracked:
+            mirror = stack.enter_context(mirrored(tracking, tracked, Path(where), out / "metrics.jsonl"))
+        collapse = train(values, out.resolve(), where, mirror, checkpoints, stopping)
         total = config["trainer"]["total_training_steps"]
         steps, last = len(read_metrics(out / "metrics.jsonl")), collapse.step if collapse else total
         if steps != last:

@@ -17,6 +17,7 @@ from verl.utils.debug import marked_timer
 from bupo.files import publish_folder
 from bupo.progress import Progress
 from bupo.sampling import end_tokens, load_generation_config
+from bupo.tracking.mirror import Mirror
 from bupo.training.checkpoints import Checkpoints
 from bupo.training.chunked import CHUNKED_KEY
 from bupo.training.collapse import Collapsed, find_collapse
@@ -55,7 +56,7 @@ class ScheduledTrainer(PPOTrainerSync):
         self.snapshots = Snapshots.of(config, self.out, "config")
         self.agent_loop_manager: Any = None
         self.console: TextIO | None = None  # where progress is shown; None is stderr
-        self.logged: set[int] = set()  # steps that MLflow has already
+        self.mirror: Mirror | None = None
         self.checkpoints: Checkpoints
         self.stopping: Stopping
         self.step_began: float | None = None
@@ -145,11 +146,11 @@ class ScheduledTrainer(PPOTrainerSync):
             done=self.global_steps - 1,
             stream=self.console,
         )
-        self.logger: Any = MetricsFile(
-            self.out / "metrics.jsonl", self.logger, self._after_metrics, self.logged
-        )
+        self.logger: Any = MetricsFile(self.out / "metrics.jsonl", self.logger, self._after_metrics)
 
     def _after_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self.mirror:
+            self.mirror.log(step, metrics)
         self._commit(step)
         self._guard()
         note = f"{self.schedule.at(step).name}, reward {metrics.get('critic/score/mean', float('nan')):.3f}"
