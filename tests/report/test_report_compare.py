@@ -11,7 +11,7 @@ from results_tree import Scenario, make_tree
 from bupo.figures.style import PALETTE, cell_looks
 from bupo.report.cells import MEAN, Cell, cells_of, grpo_for
 from bupo.report.collect import collect, read_metrics, switches, trains_internal
-from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, OPEN, comparisons_of, headline, leaders
+from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, BELOW_ALONE, OPEN, comparisons_of, headline, leaders
 from bupo.report.records import Estimate, Evaluated, Results, Run
 from bupo.report.scores import scores_of
 from bupo.report.spread import spreads
@@ -201,6 +201,36 @@ def test_no_verdict_of_the_grid_says_less_than_a_leading_score():
         open_ones += not resolved and all(c.p_value < 0.05 for c in ours)
         assert resolved or not leads
     assert led and open_ones
+
+
+def test_a_score_that_leads_its_own_family_but_not_the_grids_is_not_bold():
+    """On "a" GRPO solves 8 problems more than six equal cells; on "b" one cell is far above all others.
+
+    The lead on "b" leaves the family of leading scores few hypotheses to correct for (6 x 2/256 < 0.05); to the
+    grid's comparisons with GRPO the equal cells on "b" are more of them (11 x 2/256 > 0.05).
+    """
+    half = np.repeat([[1.0], [0.0]], 20, axis=0)
+    ahead = half.copy()
+    ahead[20:28] = 1.0
+    tables = {"base": (0 * half, 0 * half), "grpo": (ahead, half)}
+    tables |= {f"bupo-k{k}": (half, half) for k in range(5)} | {"bupo-k5": (half, half + (half == 0))}
+    found = results({name: {} for name in tables}, {"a": 40, "b": 40})
+    runs = [
+        dataclasses.replace(
+            run, evaluated={n: evaluated(n, t) for n, t in zip("ab", tables[run.cell], strict=True)}
+        )
+        for run in found.runs
+    ]
+    found = dataclasses.replace(found, runs=runs)
+    cells = cells_of(found)
+    comparisons, scores = comparisons_of(found, cells), scores_of(found, cells)
+
+    def leading(told):
+        return {s.cell for s in leaders(found, cells, scores, told) if s.benchmark == "a" and s.leads}
+
+    verdicts = {c.verdict for c in comparisons if (c.against, c.benchmark) == ("grpo", "a")}
+    assert verdicts == {BELOW_ALONE}
+    assert leading([]) == {"grpo"} and leading(comparisons) == set()
 
 
 def test_scores_have_an_interval_for_every_chance():
