@@ -1,9 +1,11 @@
 """The one kind of error that a user is meant to read."""
 
 import sys
+import time
 from collections.abc import Callable
 
 from bupo.progress import tell_job
+from bupo.spent import tell_spent
 
 
 class UserError(Exception):
@@ -14,9 +16,11 @@ class UserError(Exception):
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a stage's ``main`` as `run_quietly` does, and tell its Slurm job first."""
+    """Run a stage's ``main`` as `run_quietly` does; tell its Slurm job first, and what it cost at its end."""
+    began = time.monotonic()
     tell_job()
     run_quietly(main)
+    tell_spent(began)
 
 
 def run_quietly(main: Callable[[], None]) -> None:
