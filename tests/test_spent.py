@@ -48,6 +48,10 @@ def test_a_stage_that_failed_tells_nothing(tmp_path):
 
 def test_the_last_line_counts(tmp_path):
     log = tmp_path / "x.log"
-    lines = ("[spent] 1.0 s, 2.0 s of processors, 1 GPUs", "more", "[spent] 5.5 s, 4.0 s of processors, 2 GPUs")
+    lines = (
+        "[spent] 1.0 s, 2.0 s of processors, 1 GPUs",
+        "more",
+        "[spent] 5.5 s, 4.0 s of processors, 2 GPUs",
+    )
     log.write_text("\n".join(lines) + "\n")
     assert read_spent(log) == Spent(5.5, 4.0, 2)

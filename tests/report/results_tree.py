@@ -1,5 +1,6 @@
 """A results tree with every file that the report reads, in the stages' own schemas, from a fixed seed."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,15 @@ def make_tree(root: Path, scenario: Scenario | None = None) -> Path:
 
 
 def _cell(name: str, seed: int) -> dict[str, Any]:
-    layer = {"grpo": None, "bupo-kauto-s4": "auto", "bupo-k2-s4": 2}[name]
+    found = re.fullmatch(r"bupo-k(auto|\d+)-s(\d+)", name)
+    layer = None if found is None else "auto" if found[1] == "auto" else int(found[1])
     return {
         "cell": name,
         "model": MODELS[0],
         "method": name.split("-")[0],
         "train_set": "arithmetic",
         "layer": layer,
-        "iterative_steps": None if layer is None else 4,
+        "iterative_steps": int(found[2]) if found else None,
         "learning_rate": None,
         "seed": seed,
         "steps": 15,

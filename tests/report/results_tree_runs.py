@@ -82,7 +82,7 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
         "reason": "Layer 3 is the last whose FFN raises the entropy." if clear else "No layer stands out.",
         "file": "results/demo/entropy/tiny_qwen3/boundary.json",
     }
-    phases = [{"layer": layer, "steps": 4}] if layer else []
+    phases = [{"layer": layer, "steps": cell["iterative_steps"]}] if layer else []
     config = {
         "actor_rollout_ref": {
             "actor": {"optim": {"lr": 5e-5}, "ppo_mini_batch_size": 32},
@@ -108,7 +108,7 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
     skill = scenario.skill[cell["cell"]]
     lines = []
     for step in range(1, 16):
-        internal = bool(phases) and step <= 4
+        internal = bool(phases) and step <= phases[0]["steps"]
         reward = 1 / (
             1 + np.exp(-(0.5 + scenario.skill["base"] + (skill - scenario.skill["base"]) * step / 15))
         )

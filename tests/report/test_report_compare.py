@@ -15,7 +15,8 @@ from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, BELOW_ALONE, OPEN, com
 from bupo.report.records import Estimate, Evaluated, Results, Run
 from bupo.report.scores import scores_of
 from bupo.report.spread import spreads
-from bupo.report.verdict import answers, points
+from bupo.report.verdict import answers
+from bupo.report.words import points
 
 SAMPLES = 4
 

@@ -1,7 +1,7 @@
 """What a stage cost, as the last line of its log: wall time, processor time, GPUs.
 
-Snakemake's own records of a Slurm job begin when it is submitted, and its benchmark files would run a finished
-job again where they are not there; a line in the log does neither.
+Snakemake's own records of a Slurm job begin when it is submitted, and its benchmark files would run a
+finished job again where they are not there; a line in the log does neither.
 """
 
 import os

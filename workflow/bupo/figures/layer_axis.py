@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.typing import ColorType
 
+from bupo.figures.hover import hover
 from bupo.figures.study import Study
 from bupo.figures.style import INK, MUTED, PALETTE, SMALL, Look
 
@@ -71,17 +72,26 @@ def draw_line(
     if banded:
         axes.fill_between(rows[x], rows["low"], rows["high"], color=look.color, alpha=0.2, linewidth=0)
     many = (points or len(rows)) > 0.8 * markers
-    axes.plot(
+    every = -(-len(rows) // markers)
+    (line,) = axes.plot(
         rows[x],
         rows["mean"],
         color=look.color,
         marker=look.marker,
         linestyle=look.dash,
         markersize=2.8 if many else 4.5,
-        markevery=-(-len(rows) // markers),
+        markevery=every,
         linewidth=1.2 if many else 1.7,
         label=label,
     )
+    shown = rows.iloc[::every]
+    hover(line, [f"{label}, {x} {row[x]:g}: {_with_bounds(row)}" for _, row in shown.iterrows()])
+
+
+def _with_bounds(row: "pd.Series[float]") -> str:
+    if pd.isna(row["low"]):
+        return f"{row['mean']:.4g}"
+    return f"{row['mean']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
 
 
 def mark_boundary(axes: Axes, study: Study) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
+from bupo.figures.hover import mark, with_titles
 from bupo.figures.style import GRID, INK, MUTED, PALETTE, WIDTH
 from bupo.files import atomic_path, write_text
 
@@ -84,6 +85,7 @@ def finish(figure: Figure, name: str, alt: str, caption: str = "") -> Panel:
     figure.set_layout_engine("none")
     foot = _add_caption(figure, caption) if caption else 0.0
     figure.patch.set_gid("paper")
+    texts = mark(figure)
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None, "Creator": "bupo", "Title": alt})
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
@@ -91,7 +93,7 @@ def finish(figure: Figure, name: str, alt: str, caption: str = "") -> Panel:
         re.sub(r"[^\w.-]", "_", name),
         alt,
         caption,
-        svg.getvalue(),
+        with_titles(svg.getvalue(), texts),
         png.getvalue(),
         foot=72 * foot,
         width=72 * float(figure.get_figwidth()),

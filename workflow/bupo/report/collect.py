@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from bupo.errors import UserError
-from bupo.evaluation.store import first_texts
 from bupo.figures.study import Study
 from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
+from bupo.report.costs import cost_of_run, costs
+from bupo.report.parse import data_set, evaluated
 from bupo.report.records import (
     ALL,
     BASE,
@@ -28,7 +29,6 @@ from bupo.report.records import (
     Results,
     Run,
 )
-from bupo.report.review import read_review
 
 
 def collect(experiment_file: Path) -> Results:
@@ -59,6 +59,12 @@ def collect(experiment_file: Path) -> Results:
             problems=reader.problems(experiment["data"]["benchmarks"]),
             flow=reader.flow(experiment),
             missing=reader.missing,
+            costs=costs(
+                reader.root,
+                experiment,
+                [run.name for run in runs if run.cell == BASE],
+                {run.name: run.cost for run in runs if run.cell != BASE},
+            ),
         )
     except KeyError as error:
         raise UserError(
@@ -104,12 +110,13 @@ class _Reader:
             layer_requested=cell["layer"],
             layer=None if cell["layer"] is None else ours.get("layer"),
             iterative_steps=cell["iterative_steps"],
+            lens=None if cell["layer"] is None else ours.get("lens"),
             evidence=ours.get("layer_evidence"),
             internal=trains_internal(ours["schedule"]) if "schedule" in ours else None,
             switches=switches(ours.get("schedule", []), steps),
             learning_rate=_learning_rate(config),
             metrics=read_metrics(metrics) if metrics else {},
-            wall_s=done.get("wall_s"),
+            cost=cost_of_run(self.root, name),
             collapse=done.get("collapse"),
             config_sha256=config_sha256(config) if ours else None,
             evaluated=self.evaluations(name, experiment),
@@ -215,55 +222,6 @@ class _Reader:
         return texts
 
 
-def evaluated(summary: Mapping[str, Any], scores: Path) -> Evaluated:
-    """One evaluation from its summary and the files beside it."""
-    return Evaluated(
-        benchmark=summary["benchmark"],
-        n_problems=summary["n_problems"],
-        n_samples=summary["n_samples"],
-        avg=_estimate(summary["avg_at_n"]),
-        pass_at_k={int(k): _estimate(value) for k, value in summary["pass_at_k"].items()},
-        truncated=summary["truncated_share"],
-        no_box=summary["no_box_share"],
-        mean_tokens=summary["mean_tokens"],
-        grader=summary["grader"],
-        disagreements=summary.get("grader_disagreements"),
-        pass_at_k_decoding={
-            int(k): (v["decoding_low"], v["decoding_high"])
-            for k, v in summary["pass_at_k"].items()
-            if "decoding_low" in v
-        },
-        grader_timeout=summary.get("grader_timeout_share"),
-        review=read_review(scores.with_name("disagreements.csv")),
-        scores=pd.read_parquet(scores),
-        responses=first_texts(scores.parent, summary.get("sampling_sha256")),
-    )
-
-
-def data_set(report: Mapping[str, Any]) -> DataSet:
-    """One set from its account of rows."""
-    rows, source = report["rows"], report["source"]
-    kind = source["kind"]
-    if kind == "hub":
-        where = f"{source['dataset']} at {source['revision'][:12]}, split {source['split']}"
-    elif kind == "web":
-        where = f"{source['url']} ({source['sha256'][:12]})"
-    elif kind == "local":
-        where = ", ".join(f"{name} ({digest[:12]})" for name, digest in source["files"].items())
-    else:
-        where = f"generated, seed {source['seed']}"
-    return DataSet(
-        name=report["set"],
-        role=report["role"],
-        upstream=rows["upstream"],
-        kept=rows["kept"],
-        dropped=rows["dropped"],
-        left_out=rows["not_selected"] + rows["minus"] + rows["over_limit"],
-        reasons=report["reasons"],
-        source=where,
-    )
-
-
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """The numbers of metrics.jsonl by metric; a line that is still being written is left out."""
     found: dict[str, list[tuple[int, float]]] = {}
@@ -288,10 +246,6 @@ def switches(schedule: list[Mapping[str, Any]], steps: int) -> list[int]:
 def trains_internal(schedule: list[Mapping[str, Any]]) -> bool:
     """Whether a phase trains an internal policy; a baseline with a layer trains none."""
     return any(phase["layer"] != "final" for phase in schedule)
-
-
-def _estimate(value: Mapping[str, Any]) -> Estimate:
-    return Estimate(value["value"], value["low"], value["high"])
 
 
 def _learning_rate(config: Mapping[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""What each stage of an experiment cost, from the trainings' calls and from the last lines of the stages' logs."""
+"""What each stage cost, from the calls of the trainings and the last lines of the stages' logs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ def cost_of_run(root: Path, run: str) -> Cost | None:
         known = [(seconds, gpus) for seconds, gpus in lengths if seconds is not None]
         return Cost(sum(s for s, _ in known), sum(s * gpus for s, gpus in known), cores, len(jobs))
     if "wall_s" in done:
-        return Cost(float(done["wall_s"]), None, spent and spent.core_s, None)
+        return Cost(float(done["wall_s"]), None, spent.core_s if spent else None, None)
     return None
 
 

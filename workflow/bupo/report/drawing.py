@@ -10,8 +10,9 @@ from bupo.figures.panel import Panel
 from bupo.figures.style import Look
 from bupo.figures.training_flow import TrainedRun, training_flows
 from bupo.report import figures_scores
+from bupo.report.analysis import Analysis
 from bupo.report.cells import Cell
-from bupo.report.compare import Comparison
+from bupo.report.figures_grid import grid_map
 from bupo.report.figures_training import CURVES, training_curve
 from bupo.report.records import Results
 
@@ -22,6 +23,7 @@ class Figures:
 
     Attributes:
         differences: by model.
+        grid: the maps of layer and iterative_steps that answer the experiment; grid_more: on each benchmark.
         pass_at_k, training: of all models.
         families: the models of the entropy analysis beside each other.
         entropy: of each model that was analysed, what a reader asks first.
@@ -30,6 +32,8 @@ class Figures:
     """
 
     differences: dict[str, list[Panel]]
+    grid: list[Panel]
+    grid_more: list[Panel]
     pass_at_k: list[Panel]
     training: list[Panel]
     families: list[Panel]
@@ -41,13 +45,12 @@ class Figures:
         """Every panel once."""
         by_model = (self.differences, self.entropy, self.entropy_more, self.flow)
         grouped = [panel for group in by_model for panels in group.values() for panel in panels]
-        return [*self.pass_at_k, *self.training, *self.families, *grouped]
+        return [*self.grid, *self.grid_more, *self.pass_at_k, *self.training, *self.families, *grouped]
 
 
-def draw(
-    results: Results, cells: Sequence[Cell], comparisons: Sequence[Comparison], looks: Mapping[str, Look]
-) -> Figures:
+def draw(analysis: Analysis, looks: Mapping[str, Look]) -> Figures:
     """Every figure of the report."""
+    results, cells, comparisons = analysis.results, analysis.cells, analysis.comparisons
     models = results.experiment["models"]["train"]
     studies = [entropy.study for entropy in results.entropy]
     return Figures(
@@ -58,6 +61,10 @@ def draw(
             )
             for model in models
         },
+        grid=_drawn(grid_map(grid, results.level) for grid in analysis.main_grids),
+        grid_more=_drawn(
+            grid_map(grid, results.level) for grid in analysis.grids if grid not in analysis.main_grids
+        ),
         pass_at_k=_drawn(
             figures_scores.pass_at_k(cells, looks, model, benchmark)
             for model in models

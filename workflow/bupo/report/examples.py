@@ -1,7 +1,9 @@
 """Answers to look at: problems on which training changed the most, for the better and for the worse."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import pandas as pd
 
@@ -9,23 +11,38 @@ from bupo.evaluation.comparison import problem_values
 from bupo.report.cells import Cell
 from bupo.report.records import BASE, Evaluated, Results
 
-LONGEST = 1500
+LONGEST, LEAD = 1500, 400
+"""Characters shown of what differs from the base's response, and of what is the same before it."""
+MOST_CELLS = 12
 
 
 @dataclass(frozen=True)
 class Response:
-    """One sample, in two parts: what it shares with the base's sample of the same number, and the rest."""
+    """One sample beside the base's of the same number.
+
+    Attributes:
+        share: how many of the cell's samples are right.
+        shared: what both begin with; first: the word with which they begin to differ; rest: what follows it.
+        same: whether it is the base's to the end.
+        status: what the grader made of it.
+    """
 
     label: str
     share: str
     shared: str
+    first: str
     rest: str
+    same: bool
     status: str
 
 
 @dataclass(frozen=True)
 class Example:
-    """A problem with the first sample of each cell."""
+    """A problem with the first sample of each cell.
+
+    Attributes:
+        omitted: cells that are not shown.
+    """
 
     title: str
     model: str
@@ -34,6 +51,7 @@ class Example:
     problem: str
     gold: str
     responses: list[Response]
+    omitted: int
 
 
 def examples(results: Results, cells: Sequence[Cell]) -> list[Example]:
@@ -79,21 +97,42 @@ def _example(
     results: Results, model: str, benchmark: str, title: str, problem: str, cells: list[Cell]
 ) -> Example:
     responses = []
-    reference = ""
+    reference: str | None = None
     gold = ""
-    for cell in cells:
+    for cell in cells[:MOST_CELLS]:
         evaluated = cell.first.evaluated[benchmark]
         mine = evaluated.scores[evaluated.scores["problem_id"] == problem].sort_values("sample")
         row = mine.iloc[0]
         gold = str(row.get("gold", ""))
         text = _text(evaluated, problem, row["sample"])
-        shared = "" if text is None else _common_start(text, reference)
         share = f"{int(mine['correct'].sum())} of {len(mine)} samples right"
-        shown = "not stored" if text is None else _cut(text[len(shared) :], LONGEST)
-        responses.append(Response(cell.label, share, shared, shown, str(row["status"])))
+        responses.append(_beside(cell.label, share, text, reference, str(row["status"])))
         if cell.name == BASE:
-            reference = text or ""
-    return Example(title, model, benchmark, problem, results.problems.get(problem, ""), gold, responses)
+            reference = text
+    omitted = max(0, len(cells) - MOST_CELLS)
+    asked = results.problems.get(problem, "")
+    return Example(title, model, benchmark, problem, asked, gold, responses, omitted)
+
+
+def _beside(label: str, share: str, text: str | None, reference: str | None, status: str) -> Response:
+    if text is None:
+        return Response(label, share, "", "", "not stored", False, status)
+    if reference is None:
+        return Response(label, share, "", "", _cut(text, LONGEST), False, status)
+    if text == reference:
+        return Response(label, share, _tail(text, LONGEST), "", "", True, status)
+    shared = _common_start(text, reference)
+    first, rest = _first_word(text[len(shared) :])
+    return Response(label, share, _tail(shared, LEAD), first, _cut(rest, LONGEST), False, status)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The first word with the space before it, and the rest; where nothing is left, words that say so."""
+    if not text:
+        return "(ends here)", ""
+    match = re.match(r"\s*\S+", text)
+    end = match.end() if match else len(text)
+    return text[:end], text[end:]
 
 
 def _text(evaluated: Evaluated, problem: str, sample: object) -> str | None:
@@ -106,14 +145,15 @@ def _text(evaluated: Evaluated, problem: str, sample: object) -> str | None:
 
 def _common_start(text: str, reference: str) -> str:
     """What two texts begin with, up to the last whole word."""
-    length = 0
-    for ours, theirs in zip(text, reference, strict=False):
-        if ours != theirs:
-            break
-        length += 1
-    if length < len(text) or length < len(reference):
-        length = text.rfind(" ", 0, length) + 1
-    return text[:length]
+    pairs = zip(text, reference, strict=False)
+    length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    if length == len(text) or (length == len(reference) and text[length].isspace()):
+        return text[:length]
+    return text[: max(text.rfind(space, 0, length) for space in " \n\t") + 1]
+
+
+def _tail(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"({len(text) - longest} more characters) … {text[-longest:]}"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
+from bupo.figures.hover import hover
 from bupo.figures.panel import Panel, finish
 from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure
 from bupo.report.cells import MEAN, Cell
 from bupo.report.compare import Comparison
-from bupo.report.records import BASE
+from bupo.report.records import BASE, Estimate
+from bupo.report.words import in_words
 
 
 def differences(
@@ -41,8 +43,10 @@ def differences(
             place += 1
             value, low, high = (100 * v for v in _triple(row.difference))
             style = styles[name]
-            axes.plot([low, high], [place, place], color=style.color, linewidth=2.2, solid_capstyle="round")
-            axes.plot(
+            (bar,) = axes.plot(
+                [low, high], [place, place], color=style.color, linewidth=2.2, solid_capstyle="round"
+            )
+            (point,) = axes.plot(
                 value,
                 place,
                 style.marker,
@@ -51,6 +55,8 @@ def differences(
                 linestyle="none",
                 label=labels[name] if benchmark == benchmarks[0] else None,
             )
+            for part in (bar, point):
+                hover(part, f"{labels[name]}, {texts[-1]}: {in_words(row)}")
         place += 1.4
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_ylim(place - 0.6, -0.7)
@@ -82,7 +88,7 @@ def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, ben
             curve = sorted(run.evaluated[benchmark].pass_at_k.items())
             ks = [k for k, _ in curve]
             every.update(ks)
-            axes.plot(
+            (line,) = axes.plot(
                 ks,
                 [e.value for _, e in curve],
                 color=style.color,
@@ -90,6 +96,7 @@ def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, ben
                 linestyle=style.dash,
                 label=cell.label if number == 0 else None,
             )
+            hover(line, [f"{cell.label}, pass@{k}: {_percent(e)}" for k, e in curve])
             bounds = [(k, e.low, e.high) for k, e in curve if e.low is not None and e.high is not None]
             axes.fill_between(
                 [k for k, _, _ in bounds],
@@ -120,6 +127,11 @@ def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, ben
     return finish(figure, f"pass-at-k-{model}-{benchmark}", alt)
 
 
-def _triple(estimate: object) -> tuple[float, float, float]:
-    value, low, high = (getattr(estimate, name) for name in ("value", "low", "high"))
+def _percent(estimate: Estimate) -> str:
+    value, low, high = (100 * v for v in _triple(estimate))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def _triple(estimate: Estimate) -> tuple[float, float, float]:
+    value, low, high = estimate.value, estimate.low, estimate.high
     return value, value if low is None else low, value if high is None else high

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bupo.figures.hover import hover
 from bupo.figures.panel import Panel, finish
 from bupo.figures.style import INK, MUTED, WIDE, Look, legend_below, new_figure, whole_numbers
 from bupo.report.cells import Cell
@@ -88,7 +89,7 @@ def training_curve(
             shown = True
             longest = max(longest, points[-1][0])
             few = len(points) <= 40
-            axes.plot(
+            (line,) = axes.plot(
                 [step for step, _ in points],
                 [value for _, value in points],
                 color=style.color,
@@ -97,6 +98,9 @@ def training_curve(
                 markersize=3.5,
                 label=cell.label if number == 0 else None,
             )
+            name = cell.label if len(cell.runs) == 1 else f"{cell.label}, seed {run.seed}"
+            each = [f"{name}, step {step}: {value:.4g}" for step, value in points]
+            hover(line, each if few else name)
     if not shown:
         return None
     ends = sorted({end for cell in cells if cell.model == model for run in cell.runs for end in run.switches})

@@ -5,28 +5,42 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from bupo.commit import commit
+from bupo.figures.panel import Panel
 from bupo.figures.style import PALETTE, Look, cell_looks
 from bupo.files import write_json, write_text
-from bupo.progress import duration
-from bupo.report.cells import MEAN, Cell, cells_of, grpo_for
+from bupo.published.tables import published_pattern
+from bupo.report.analysis import Analysis, analyse
+from bupo.report.beside import footnotes
+from bupo.report.cells import grpo_for
 from bupo.report.collect import collect
-from bupo.report.compare import Comparison, comparisons_of, leaders
+from bupo.report.costs import together
 from bupo.report.drawing import Figures, draw
 from bupo.report.examples import examples
 from bupo.report.figures_training import CURVES, not_recorded
+from bupo.report.html import environment
 from bupo.report.provenance import hashes, versions
-from bupo.report.records import BASE, Estimate, Results, Run
+from bupo.report.records import BASE, Run
 from bupo.report.review import reviewed
-from bupo.report.scores import Score, scores_of
 from bupo.report.spread import spreads
 from bupo.report.summary import summary
-from bupo.report.tables import all_tables, mean_label
-from bupo.report.verdict import Answer, answers, points, span
+from bupo.report.table import Table
+from bupo.report.tables import all_tables
 
 MOST_REVIEWED = 60
+SECTIONS = {
+    "answer": "Answer",
+    "scores": "Scores",
+    "grid": "Layer × steps",
+    "published": "The paper's",
+    "passk": "pass@k",
+    "training": "Training",
+    "entropy": "Entropy",
+    "data": "Data",
+    "examples": "Examples",
+    "cost": "Cost",
+    "provenance": "Provenance",
+}
 
 
 def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
@@ -37,103 +51,74 @@ def write_report(experiment_file: Path, out: Path, summary_file: Path) -> None:
     Raises:
         UserError: a file that the report reads is damaged.
     """
-    results = collect(experiment_file)
-    cells = cells_of(results)
-    comparisons = comparisons_of(results, cells)
-    scores = leaders(results, cells, scores_of(results, cells), comparisons)
-    told = answers(results, cells, scores, comparisons)
-    styles = cell_looks([cell.name for cell in cells])
-    figures = draw(results, cells, comparisons, styles)
-    tables = all_tables(results, cells, scores, comparisons)
-    page = render(results, cells, scores, comparisons, told, styles, figures)
-    _only(out / "figures", [path for panel in figures.all() for path in panel.save(out / "figures")])
-    for table in tables:
-        write_text(out / "tables" / f"{table.name}.csv", table.as_csv())
-    _only(out / "tables", [out / "tables" / f"{table.name}.csv" for table in tables])
-    write_json(summary_file, summary(results, cells, scores, comparisons, told))
+    analysis = analyse(collect(experiment_file))
+    looks = cell_looks([cell.name for cell in analysis.cells])
+    figures = draw(analysis, looks)
+    page = render(analysis, looks, figures)
+    write_parts(out, figures.all(), all_tables(analysis))
+    write_json(summary_file, summary(analysis))
     write_text(out / "index.html", page)
 
 
-def render(
-    results: Results,
-    cells: Sequence[Cell],
-    scores: Sequence[Score],
-    comparisons: Sequence[Comparison],
-    told: Sequence[Answer],
-    styles: Mapping[str, Look],
-    figures: Figures,
-) -> str:
+def write_parts(out: Path, panels: Sequence[Panel], tables: Sequence[Table]) -> None:
+    """Write ``figures/`` and ``tables/`` below ``out``, and remove what else is in them."""
+    _only(out / "figures", [path for panel in panels for path in panel.save(out / "figures")])
+    paths = [out / "tables" / f"{table.name}.csv" for table in tables]
+    for path, table in zip(paths, tables, strict=True):
+        write_text(path, table.as_csv())
+    _only(out / "tables", paths)
+
+
+def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> str:
     """The page as one HTML text that needs nothing else."""
-    environment = Environment(
-        loader=PackageLoader("bupo.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "interval": interval,
-        "span": span,
-        "p": p_value,
-        "nats": nats,
-        "duration": lambda seconds: "not recorded" if seconds is None else duration(seconds),
-        "heading": mean_label,
-    }
-    several = len(results.benchmarks) > 1
-    return environment.get_template("template.html.jinja").render(
-        results=results,
-        experiment=results.experiment,
-        cells=cells,
-        columns=[*([MEAN] if several else []), *results.benchmarks],
-        scores={(s.model, s.cell, s.benchmark): s for s in scores},
-        comparisons={
-            (c.model, c.cell, c.benchmark, "base" if c.against == BASE else "grpo"): c for c in comparisons
-        },
-        has_grpo={(cell.model, cell.name) for cell in cells if grpo_for(cell, cells)},
-        answers=told,
-        swatches={name: _variable(style) for name, style in styles.items()},
-        percent_level=f"{100 * results.level:g}",
-        figures=figures,
-        layers=[_layer_sentence(cell.first) for cell in cells if cell.first.layer_requested == "auto"],
-        collapsed=[run for run in results.runs if run.collapse],
-        review=reviewed(cells, results.benchmarks),
-        spreads=spreads(results, cells),
-        root=root_points,
-        most_reviewed=MOST_REVIEWED,
-        unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
-        examples=examples(results, cells),
-        versions=versions(),
-        commit=commit() or "no git commit (not a checkout)",
-        hashes=hashes(results),
-        BASE=BASE,
+    results, cells = analysis.results, analysis.cells
+    left_out = {name for name in ("grid", "published") if not getattr(figures, name, analysis.published)}
+    return (
+        environment()
+        .get_template("template.html.jinja")
+        .render(
+            sections=[item for item in SECTIONS.items() if item[0] not in left_out],
+            results=results,
+            experiment=results.experiment,
+            cells=cells,
+            columns=analysis.columns,
+            scores={(s.model, s.cell, s.benchmark): s for s in analysis.scores},
+            comparisons={
+                (c.model, c.cell, c.benchmark, "base" if c.against == BASE else "grpo"): c
+                for c in analysis.comparisons
+            },
+            has_grpo={(cell.model, cell.name) for cell in cells if grpo_for(cell, cells)},
+            answers=analysis.answers,
+            grids=analysis.main_grids,
+            published=analysis.published,
+            notes=footnotes(analysis.published),
+            patterns={entropy.model: _pattern_sentence(entropy.model) for entropy in results.entropy},
+            swatches={name: variable(style) for name, style in looks.items()},
+            percent_level=f"{100 * results.level:g}",
+            figures=figures,
+            layers=[_layer_sentence(cell.first) for cell in cells if cell.first.layer_requested == "auto"],
+            collapsed=[run for run in results.runs if run.collapse],
+            review=reviewed(cells, results.benchmarks),
+            spreads=spreads(results, cells),
+            most_reviewed=MOST_REVIEWED,
+            unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
+            examples=examples(results, cells),
+            total=together(stage.cost for stage in results.costs if stage.cost),
+            hashes=hashes(results),
+            BASE=BASE,
+            **provenance(),
+        )
     )
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share in percent; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.{digits}f}"
+def provenance() -> dict[str, Any]:
+    """The code and the environment that write a page."""
+    return {"versions": versions(), "commit": commit() or "no git commit (not a checkout)"}
 
 
-def interval(estimate: Estimate) -> str:
-    """The interval of a share, in percent."""
-    return f"{percent(estimate.low)} to {percent(estimate.high)}"
-
-
-def root_points(variance: float | None) -> str:
-    """A part of a variance as a standard deviation in percentage points."""
-    return "–" if variance is None else f"{100 * variance**0.5:.1f}"
-
-
-def nats(value: float) -> str:
-    """A signed entropy difference."""
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def p_value(value: float) -> str:
-    """A p-value for a table."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def variable(style: Look) -> str:
+    """The name of the page's variable that has a look's colour."""
+    return next(name for name, color in PALETTE.items() if color == style.color)
 
 
 def _layer_sentence(run: Run) -> str:
@@ -149,8 +134,14 @@ def _layer_sentence(run: Run) -> str:
     return f"{name}: auto is layer {run.layer}, {why}.{reason}"
 
 
-def _variable(style: Look) -> str:
-    return next(name for name, color in PALETTE.items() if color == style.color)
+def _pattern_sentence(model: str) -> str:
+    pattern = published_pattern(model)
+    if pattern is None:
+        return ""
+    parts = {"attention": pattern.attention, "FFN": pattern.ffn}
+    told = "; ".join(f"{name}: {words}" for name, words in parts.items() if words)
+    layer = f"; boundary layer {pattern.boundary_layer}" if pattern.boundary_layer else ""
+    return f"The paper on the entropy change of {pattern.family}: {told}{layer}."
 
 
 def _only(folder: Path, files: Sequence[Path]) -> None:

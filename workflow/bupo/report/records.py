@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bupo.report.costs import Cost, StageCost
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,11 +68,12 @@ class Run:
         layer: of the first internal policy, or the last one that a layer-aware baseline treats apart, from 1;
             None for methods without a layer, or before it is known.
         internal: whether an internal policy is trained; None before the schedule is known.
+        lens: that the internal policy is read through; None without one, or before it is known.
         evidence: what ``auto`` rests on, as the run's configuration has it.
         switches: steps after which the trained policy changes.
         collapse: what the training ended by before its last step (``done.json``); None where it did not.
         metrics: for each recorded metric, (step, value) in order of steps.
-        wall_s: training time in seconds.
+        cost: of its training; None before its end, or where it was not recorded.
         config_sha256: hash of the run's configuration.
         evaluated: by benchmark.
     """
@@ -84,13 +87,14 @@ class Run:
     layer_requested: int | str | None = None
     layer: int | None = None
     iterative_steps: int | None = None
+    lens: str | None = None
     evidence: dict[str, Any] | None = None
     internal: bool | None = None
     switches: list[int] = field(default_factory=list)
     collapse: dict[str, Any] | None = None
     learning_rate: float | None = None
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    wall_s: float | None = None
+    cost: Cost | None = None
     config_sha256: str | None = None
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
 
@@ -208,6 +212,7 @@ class Results:
         problems: text of the benchmark problems, by id.
         missing: files that the report would have read, one sentence each.
         flow: the tables of the sweeps over checkpoints together; None where there is none.
+        costs: of each stage.
     """
 
     experiment: dict[str, Any]
@@ -221,6 +226,7 @@ class Results:
     problems: dict[str, str]
     missing: list[str]
     flow: "pd.DataFrame | None" = None
+    costs: list[StageCost] = field(default_factory=list)
 
     @property
     def benchmarks(self) -> list[str]:

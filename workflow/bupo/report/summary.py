@@ -4,30 +4,27 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bupo.report.analysis import Analysis
+from bupo.report.beside import Beside
 from bupo.report.cells import Cell
-from bupo.report.compare import Comparison
-from bupo.report.records import Entropy, Results
+from bupo.report.records import Entropy
 from bupo.report.scores import Score
-from bupo.report.verdict import Answer
 
 
-def summary(
-    results: Results,
-    cells: Sequence[Cell],
-    scores: Sequence[Score],
-    comparisons: Sequence[Comparison],
-    answers: Sequence[Answer],
-) -> dict[str, Any]:
-    """Plain values: the answer, every cell with its scores, every comparison, the boundary layers."""
+def summary(analysis: Analysis) -> dict[str, Any]:
+    """Plain values: the answer, every cell with its scores, every comparison, boundary layers, costs."""
+    results, comparisons = analysis.results, analysis.comparisons
     return {
         "experiment": results.experiment["name"],
         "description": results.experiment.get("description", ""),
         "experiment_sha256": results.experiment_sha256,
         "level": results.level,
-        "answers": [asdict(answer) for answer in answers],
-        "cells": [_cell(cell, scores) for cell in cells],
+        "answers": [asdict(answer) for answer in analysis.answers],
+        "cells": [_cell(cell, analysis.scores) for cell in analysis.cells],
         "comparisons": [{**asdict(comparison), "words": comparison.words} for comparison in comparisons],
+        "published": [_published(row) for row in analysis.published],
         "boundary": {entropy.model: _boundary(entropy) for entropy in results.entropy},
+        "costs": [asdict(cost) for cost in results.costs],
         "missing": results.missing,
     }
 
@@ -47,7 +44,7 @@ def _cell(cell: Cell, scores: Sequence[Score]) -> dict[str, Any]:
         "steps": run.steps,
         "seeds": [r.seed for r in cell.runs],
         "collapsed": {str(r.seed): r.collapse for r in cell.runs if r.collapse},
-        "train_wall_s": {str(r.seed): r.wall_s for r in cell.runs if r.wall_s is not None},
+        "train_cost": {str(r.seed): asdict(r.cost) for r in cell.runs if r.cost},
         "scores": {
             score.benchmark: {
                 **asdict(score.avg),
@@ -64,6 +61,21 @@ def _cell(cell: Cell, scores: Sequence[Score]) -> dict[str, Any]:
             for score in scores
             if (score.model, score.cell) == (cell.model, cell.name)
         },
+    }
+
+
+def _published(row: Beside) -> dict[str, Any]:
+    return {
+        "model": row.score.model,
+        "cell": row.score.cell,
+        "benchmark": row.score.benchmark,
+        "value": row.score.avg.value,
+        "published": row.printed.share,
+        "difference": row.difference,
+        "inside": row.inside,
+        "same_experiment": row.row.comparable,
+        "notes": row.notes,
+        "source": row.row.source,
     }
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bupo.report.analysis import Analysis
+from bupo.report.beside import published_table
 from bupo.report.cells import MEAN, Cell
-from bupo.report.compare import Comparison
+from bupo.report.costs import Cost
 from bupo.report.figures_training import CURVES, series
+from bupo.report.grid import grid_table
 from bupo.report.records import ALL, BASE, STATISTICS, Results
-from bupo.report.scores import Score
 from bupo.report.table import Table, Value
 from bupo.report.tables_scores import (
     comparisons_table,
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def all_tables(
-    results: Results, cells: Sequence[Cell], scores: Sequence[Score], comparisons: Sequence[Comparison]
-) -> list[Table]:
-    """Every table of the report."""
+def all_tables(analysis: Analysis) -> list[Table]:
+    """Every table of the report; those of what an experiment does not have are left out."""
+    results, cells = analysis.results, analysis.cells
     return [
-        scores_table(scores),
-        comparisons_table(comparisons),
+        scores_table(analysis.scores),
+        comparisons_table(analysis.comparisons),
+        *([grid_table(analysis.grids)] if analysis.grids else []),
+        *([published_table(analysis.published)] if analysis.published else []),
         responses_table(cells, results.benchmarks),
         disagreements_table(cells, results.benchmarks),
         variance_table(results, cells),
@@ -40,6 +43,7 @@ def all_tables(
         data_table(results),
         training_rows_table(results),
         contamination_table(results),
+        stage_cost_table(results),
         cost_table(results),
     ]
 
@@ -133,17 +137,38 @@ def contamination_table(results: Results) -> Table:
     )
 
 
+def stage_cost_table(results: Results) -> Table:
+    """Wall time, GPU-hours and core-hours of every stage."""
+    columns = ("stage", "results", "recorded", "wall_s", "gpu_hours", "core_hours", "source")
+    return Table(
+        "cost_by_stage",
+        columns,
+        [(s.stage, s.results, s.recorded, *_amounts(s.cost), s.source) for s in results.costs],
+    )
+
+
 def cost_table(results: Results) -> Table:
     """Training time of every run."""
+    columns = ("model", "cell", "seed", "steps", "calls", "train_wall_s", "gpu_hours", "core_hours")
     return Table(
         "cost",
-        ("model", "cell", "seed", "steps", "train_wall_s", "collapsed_at_step"),
+        (*columns, "collapsed_at_step"),
         [
-            (r.model, r.cell, r.seed, r.steps, r.wall_s, r.collapse["step"] if r.collapse else None)
+            (
+                *(r.model, r.cell, r.seed, r.steps, r.cost.calls if r.cost else None, *_amounts(r.cost)),
+                r.collapse["step"] if r.collapse else None,
+            )
             for r in results.runs
             if r.cell != BASE
         ],
     )
+
+
+def _amounts(cost: Cost | None) -> tuple[float | None, ...]:
+    if cost is None:
+        return None, None, None
+    gpu, core = (None if value is None else value / 3600 for value in (cost.gpu_s, cost.core_s))
+    return cost.wall_s, gpu, core
 
 
 def mean_label(benchmark: str) -> str:

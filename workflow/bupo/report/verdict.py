@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from bupo.report.cells import GRPO, MEAN, Cell, grpo_for
 from bupo.report.compare import ABOVE, BELOW, OPEN, Comparison, headline
-from bupo.report.records import BASE, Estimate, Results
+from bupo.report.records import BASE, Results
 from bupo.report.scores import Score
+from bupo.report.words import points, span
 
 FLOOR, CEILING = 0.05, 0.98
 
@@ -148,13 +149,3 @@ def _learning(told: list[Comparison], labels: dict[str, str]) -> str:
         learned, f"{learned} of {len(gains)} cells learned"
     )
     return f"{lead}. Points against base: {'; '.join(parts)}."
-
-
-def points(share: float | None) -> str:
-    """A difference of shares in percentage points, signed, with a real minus sign."""
-    return "–" if share is None else f"{100 * share:+.1f}".replace("-", "−")
-
-
-def span(estimate: Estimate) -> str:
-    """The interval of a difference, in percentage points."""
-    return f"{points(estimate.low)} to {points(estimate.high)}"
