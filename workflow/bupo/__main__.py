@@ -1,4 +1,4 @@
-"""``bupo``, or ``python -m bupo``: what a grid costs, if it can run, where it stands, what made a number."""
+"""``bupo``, or ``python -m bupo``: questions that a person asks of a grid of experiments."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bupo.errors import run_quietly
 
-COMMANDS = ("plan", "doctor", "status", "why")
+COMMANDS = ("plan", "doctor", "status", "why", "compare")
 
 
 def main() -> None:

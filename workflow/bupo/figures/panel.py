@@ -11,7 +11,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from bupo.figures.hover import mark, with_titles
-from bupo.figures.style import GRID, INK, MUTED, PALETTE, WIDTH
+from bupo.figures.style import GRID, INK, MUTED, PALETTE, PAPER, WIDTH
 from bupo.files import atomic_path, write_text
 
 DPI = 200
@@ -66,7 +66,7 @@ class Panel:
         text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
         text = re.sub(r'viewBox="0 0 (\S+) (\S+)"', self._cut, text, count=1)
         text = text.replace("<svg", f'<svg role="img" aria-label="{_escaped(self.alt)}"', 1)
-        for old, new in {INK: "ink", MUTED: "muted", GRID: "grid"}.items():
+        for old, new in {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}.items():
             text = text.replace(old, f"var(--{new})")
         for name, color in PALETTE.items():
             text = text.replace(color, f"var(--{name})")

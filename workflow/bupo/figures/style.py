@@ -15,7 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-INK, MUTED, GRID = "#1c2128", "#59636e", "#d4d9df"
+INK, MUTED, GRID, PAPER = "#1c2128", "#59636e", "#d4d9df", "#fffffe"
 PALETTE = {
     "base": "#6b7280",
     "c0": "#d55e00",

@@ -19,7 +19,7 @@ from bupo.evaluation.comparison import (
     resolvable_difference,
     sign_flip_p_value,
 )
-from bupo.evaluation.intervals import over_differences, standard_error
+from bupo.evaluation.intervals import Interval, over_differences, standard_error
 from bupo.evaluation.statistics import Floats
 from bupo.report.cells import MEAN, Cell, grpo_for
 from bupo.report.records import BASE, Estimate, Results
@@ -81,7 +81,7 @@ def comparisons_of(results: Results, cells: Sequence[Cell]) -> list[Comparison]:
         grpo = grpo_for(cell, cells)
         if grpo is not None:
             by_grpo += _against(results, cell, grpo)
-    return _corrected(by_base, results.level) + _corrected(by_grpo, results.level)
+    return corrected_family(by_base, results.level) + corrected_family(by_grpo, results.level)
 
 
 def leaders(
@@ -103,7 +103,7 @@ def leaders(
         paired = (_compared(results, by_name[model, best.cell], other, benchmark) for other in others)
         family += [comparison for comparison in paired if comparison]
     verdicts: dict[tuple[str, str, str], set[str]] = {}
-    for found in _corrected(family, results.level):
+    for found in corrected_family(family, results.level):
         verdicts.setdefault((found.model, found.benchmark, found.cell), set()).add(found.verdict)
     turned = {ABOVE: BELOW, BELOW: ABOVE}
     for told in comparisons:
@@ -129,18 +129,41 @@ def _compared(results: Results, cell: Cell, other: Cell, benchmark: str) -> Comp
         [float(np.mean([run.evaluated[name].avg.value for name in names])) for run in one.runs]
         for one in (cell, other)
     )
-    value = over_differences(*deltas, level=results.level)
     seeds = difference_over_seeds(ours, theirs, results.level)
+    return comparison(cell, other.name, benchmark, deltas, seeds, results.level, results.resamples)
+
+
+def comparison(
+    cell: Cell,
+    against: str,
+    benchmark: str,
+    deltas: Sequence[Floats],
+    seeds: Interval | None,
+    level: float,
+    resamples: int,
+) -> Comparison:
+    """A comparison before its family is corrected.
+
+    Args:
+        cell: that is above where the difference is positive.
+        against: name of the other.
+        benchmark: its name, or ``mean``.
+        deltas: for each benchmark the differences of its problems.
+        seeds: the difference over training seeds, where there are several.
+        level: coverage of the intervals.
+        resamples: number of sign flips.
+    """
+    value = over_differences(*deltas, level=level)
     return Comparison(
         model=cell.model,
         cell=cell.name,
-        against=other.name,
+        against=against,
         benchmark=benchmark,
         difference=estimate(value),
         over_seeds=estimate(seeds) if seeds else None,
         n_problems=value.n,
         error=standard_error(*deltas)[0],
-        p_value=sign_flip_p_value(*deltas, flips=results.resamples),
+        p_value=sign_flip_p_value(*deltas, flips=resamples),
     )
 
 
@@ -153,7 +176,7 @@ def _paired(cell: Cell, other: Cell, benchmark: str) -> Floats | None:
         raise UserError(f"{cell.model}: {cell.name} and {other.name} on {benchmark}: {error}.") from None
 
 
-def _corrected(family: list[Comparison], level: float) -> list[Comparison]:
+def corrected_family(family: list[Comparison], level: float) -> list[Comparison]:
     """The same comparisons with Holm-corrected p-values, verdicts, and what could have been resolved.
 
     The means over benchmarks are a family of their own: they answer one question per cell.

@@ -11,10 +11,10 @@ from bupo.figures.style import Look
 from bupo.figures.training_flow import TrainedRun, training_flows
 from bupo.report import figures_scores
 from bupo.report.analysis import Analysis
-from bupo.report.cells import Cell
+from bupo.report.cells import GRPO, Cell
 from bupo.report.figures_grid import grid_map
 from bupo.report.figures_training import CURVES, training_curve
-from bupo.report.records import Results
+from bupo.report.records import BASE, Results
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Figures:
     """The panels of the page.
 
     Attributes:
-        differences: by model.
+        differences: by model, what leads the page; differences_more: where that is the mean, the benchmarks.
         grid: the maps of layer and iterative_steps that answer the experiment; grid_more: on each benchmark.
         pass_at_k, training: of all models.
         families: the models of the entropy analysis beside each other.
@@ -32,6 +32,7 @@ class Figures:
     """
 
     differences: dict[str, list[Panel]]
+    differences_more: list[Panel]
     grid: list[Panel]
     grid_more: list[Panel]
     pass_at_k: list[Panel]
@@ -45,7 +46,15 @@ class Figures:
         """Every panel once."""
         by_model = (self.differences, self.entropy, self.entropy_more, self.flow)
         grouped = [panel for group in by_model for panels in group.values() for panel in panels]
-        return [*self.grid, *self.grid_more, *self.pass_at_k, *self.training, *self.families, *grouped]
+        return [
+            *self.differences_more,
+            *self.grid,
+            *self.grid_more,
+            *self.pass_at_k,
+            *self.training,
+            *self.families,
+            *grouped,
+        ]
 
 
 def draw(analysis: Analysis, looks: Mapping[str, Look]) -> Figures:
@@ -56,11 +65,18 @@ def draw(analysis: Analysis, looks: Mapping[str, Look]) -> Figures:
     return Figures(
         differences={
             model: _drawn(
-                figures_scores.differences(comparisons, cells, looks, model, to_base, results.level)
-                for to_base in (False, True)
+                figures_scores.differences(
+                    comparisons, cells, looks, model, against, results.level, first=True
+                )
+                for against in (GRPO, BASE)
             )
             for model in models
         },
+        differences_more=_drawn(
+            figures_scores.differences(comparisons, cells, looks, model, against, results.level, first=False)
+            for model in models
+            for against in (GRPO, BASE)
+        ),
         grid=_drawn(grid_map(grid, results.level) for grid in analysis.main_grids),
         grid_more=_drawn(
             grid_map(grid, results.level) for grid in analysis.grids if grid not in analysis.main_grids

@@ -67,12 +67,13 @@ def examples(results: Results, cells: Sequence[Cell]) -> list[Example]:
             shown = [cell for cell in mine if benchmark in cell.first.evaluated]
             if len(shown) < 2 or shown[0].name != BASE:
                 continue
-            found += _of_benchmark(results, model, benchmark, shown)
+            found += examples_of(results, benchmark, shown)
             break
     return found
 
 
-def _of_benchmark(results: Results, model: str, benchmark: str, cells: list[Cell]) -> list[Example]:
+def examples_of(results: Results, benchmark: str, cells: list[Cell]) -> list[Example]:
+    """The largest gain, loss and the least change of the cells after the first against that one."""
     values = [problem_values(cell.first.evaluated[benchmark].scores) for cell in cells]
     base, trained = values[0], values[1:]
     gain = {
@@ -85,17 +86,15 @@ def _of_benchmark(results: Results, model: str, benchmark: str, cells: list[Cell
         return []
     chosen: dict[str, str] = {}
     if gain[order[0]] > 0:
-        chosen[order[0]] = f"Largest gain: {100 * gain[order[0]]:+.0f} points"
+        chosen[order[0]] = f"Largest gain: {_points(gain[order[0]])}"
     if gain[order[-1]] < 0:
-        chosen[order[-1]] = f"Largest loss: {100 * gain[order[-1]]:+.0f} points".replace("-", "−")
+        chosen[order[-1]] = f"Largest loss: {_points(gain[order[-1]])}"
     middle = min(order, key=lambda problem: (abs(gain[problem]), problem))
-    chosen.setdefault(middle, f"Least change: {100 * gain[middle]:+.0f} points".replace("-", "−"))
-    return [_example(results, model, benchmark, title, problem, cells) for problem, title in chosen.items()]
+    chosen.setdefault(middle, f"Least change: {_points(gain[middle])}")
+    return [_example(results, benchmark, title, problem, cells) for problem, title in chosen.items()]
 
 
-def _example(
-    results: Results, model: str, benchmark: str, title: str, problem: str, cells: list[Cell]
-) -> Example:
+def _example(results: Results, benchmark: str, title: str, problem: str, cells: list[Cell]) -> Example:
     responses = []
     reference: str | None = None
     gold = ""
@@ -107,11 +106,16 @@ def _example(
         text = _text(evaluated, problem, row["sample"])
         share = f"{int(mine['correct'].sum())} of {len(mine)} samples right"
         responses.append(_beside(cell.label, share, text, reference, str(row["status"])))
-        if cell.name == BASE:
+        if cell is cells[0]:
             reference = text
     omitted = max(0, len(cells) - MOST_CELLS)
     asked = results.problems.get(problem, "")
-    return Example(title, model, benchmark, problem, asked, gold, responses, omitted)
+    return Example(title, cells[0].model, benchmark, problem, asked, gold, responses, omitted)
+
+
+def _points(gain: float) -> str:
+    whole = round(100 * gain)
+    return f"{whole:+d} points".replace("-", "−") if whole else "0 points"
 
 
 def _beside(label: str, share: str, text: str | None, reference: str | None, status: str) -> Response:

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from bupo.figures.hover import hover
 from bupo.figures.panel import Panel, finish
-from bupo.figures.style import INK, MUTED, Look, legend_below, new_figure
-from bupo.report.cells import MEAN, Cell
-from bupo.report.compare import Comparison
+from bupo.figures.style import INK, MUTED, PAPER, SMALL, Look, legend_below, new_figure
+from bupo.report.cells import GRPO, MEAN, Cell
+from bupo.report.compare import ABOVE, BELOW, Comparison
 from bupo.report.records import BASE, Estimate
 from bupo.report.words import in_words
+
+MANY = 16
+"""Rows beyond which the mean over benchmarks stands alone, and the benchmarks below it."""
 
 
 def differences(
@@ -18,59 +22,88 @@ def differences(
     cells: Sequence[Cell],
     styles: Mapping[str, Look],
     model: str,
-    to_base: bool,
+    against: str,
     level: float,
+    *,
+    first: bool,
 ) -> Panel | None:
-    """Differences from the base, or from GRPO, in percentage points with their intervals; one row each."""
-    rows = [c for c in comparisons if c.model == model and (c.against == BASE) is to_base]
-    if not rows:
-        return None
+    """Differences from the base, GRPO or another experiment in percentage points, with their intervals.
+
+    Args:
+        comparisons: of all models.
+        cells: of all models.
+        styles: of the cells, by name.
+        model: which is shown.
+        against: ``base``, the ``grpo`` cells, or the name of another experiment.
+        level: coverage of the intervals.
+        first: what leads the page: all benchmarks, or where these are over `MANY` rows their mean alone;
+            the others are then in the panel that is not first.
+    """
+    mine = [c for c in comparisons if c.model == model]
+    rows = [c for c in mine if (c.against != BASE if against == GRPO else c.against == against)]
     labels = {cell.name: cell.label for cell in cells if cell.model == model}
     benchmarks = list(dict.fromkeys(row.benchmark for row in rows))
     if MEAN in benchmarks:
         benchmarks = [MEAN, *(name for name in benchmarks if name != MEAN)]
-    names = [name for name in labels if any(row.cell == name for row in rows)]
-    other = "base" if to_base else "GRPO"
-    figure, axes = new_figure(height=1.3 + 0.24 * (len(rows) + len(benchmarks)))
-    place, ticks, texts = 0.0, [], []
+    few = len(rows) <= MANY
+    benchmarks = benchmarks if few and first else [] if few else benchmarks[:1] if first else benchmarks[1:]
+    rows = [row for row in rows if row.benchmark in benchmarks]
+    if not rows:
+        return None
+    figure, axes = new_figure(height=0.75 + 0.23 * (len(rows) + 1.2 * len(benchmarks)))
+    place = 0.0
+    ticks: list[float] = []
+    texts: list[str] = []
+    headings: list[int] = []
     for benchmark in benchmarks:
+        headings.append(len(ticks))
         ticks.append(place)
         texts.append("mean of benchmarks" if benchmark == MEAN else benchmark)
-        for name in names:
+        for name in labels:
             row = next((r for r in rows if r.cell == name and r.benchmark == benchmark), None)
             if row is None:
                 continue
             place += 1
-            value, low, high = (100 * v for v in _triple(row.difference))
-            style = styles[name]
-            (bar,) = axes.plot(
-                [low, high], [place, place], color=style.color, linewidth=2.2, solid_capstyle="round"
-            )
-            (point,) = axes.plot(
-                value,
-                place,
-                style.marker,
-                color=style.color,
-                markersize=6,
-                linestyle="none",
-                label=labels[name] if benchmark == benchmarks[0] else None,
-            )
-            for part in (bar, point):
-                hover(part, f"{labels[name]}, {texts[-1]}: {in_words(row)}")
+            ticks.append(place)
+            texts.append(labels[name])
+            _interval(axes, place, row, styles[name], f"{labels[name]}, {texts[headings[-1]]}")
         place += 1.4
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_ylim(place - 0.6, -0.7)
-    axes.set_yticks(ticks, texts)
+    axes.set_yticks(ticks, texts, fontsize=SMALL + 0.5, color=INK)
+    for number in headings:
+        axes.get_yticklabels()[number].set_fontweight("bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"percentage points, {100 * level:g} % paired intervals")
-    axes.set_title(f"avg@n against {'base' if to_base else 'GRPO'}: {model}")
-    legend_below(figure, axes, columns=1 if max(map(len, labels.values())) > 24 else 2)
-    name = f"difference-{'base' if to_base else 'grpo'}-{model}"
+    axes.set_title(f"avg@n against {'GRPO' if against == GRPO else against}: {model}")
+    problems = sorted({row.n_problems for row in rows})
+    n = f"{problems[0]:,}" if len(problems) == 1 else f"{problems[0]:,} to {problems[-1]:,}"
     return finish(
-        figure, name, f"Differences from {other} on {model}, by benchmark and cell, with intervals."
+        figure,
+        f"difference-{against}-{model}" + ("" if first else "-benchmarks"),
+        f"Differences from {against} on {model}, by benchmark and cell, with intervals.",
+        f"Paired over {n} problems. Hollow: not resolved.",
     )
+
+
+def _interval(axes: Axes, place: float, row: Comparison, style: Look, name: str) -> None:
+    value, low, high = (100 * v for v in _triple(row.difference))
+    resolved = row.verdict in (ABOVE, BELOW)
+    (bar,) = axes.plot([low, high], [place, place], color=style.color, linewidth=2, solid_capstyle="round")
+    (point,) = axes.plot(
+        value,
+        place,
+        style.marker,
+        color=style.color,
+        markerfacecolor=style.color if resolved else PAPER,
+        markeredgewidth=1.4,
+        markersize=6,
+        linestyle="none",
+    )
+    for part in (bar, point):
+        hover(part, f"{name}: {in_words(row)}")
 
 
 def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, benchmark: str) -> Panel | None:

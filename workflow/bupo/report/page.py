@@ -30,8 +30,8 @@ from bupo.report.tables import all_tables
 MOST_REVIEWED = 60
 SECTIONS = {
     "answer": "Answer",
-    "scores": "Scores",
     "grid": "Layer × steps",
+    "scores": "Scores",
     "published": "The paper's",
     "passk": "pass@k",
     "training": "Training",
@@ -103,6 +103,7 @@ def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> s
             most_reviewed=MOST_REVIEWED,
             unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
             examples=examples(results, cells),
+            reference="the model before training",
             total=together(stage.cost for stage in results.costs if stage.cost),
             hashes=hashes(results),
             BASE=BASE,

@@ -1,5 +1,6 @@
 """The answer in words: does bottom-up training beat GRPO here, by how much, how sure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from bupo.report.scores import Score
 from bupo.report.words import points, span
 
 FLOOR, CEILING = 0.05, 0.98
+TOLD = 5
+"""Cells that the answer tells one by one; of more, those that differ the most, the resolved ones first."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ def _answer(model: str, cells: list[Cell], told: list[Comparison], results: Resu
     above = [c for c in against if c.verdict == ABOVE]
     below = [c for c in against if c.verdict == BELOW]
     title, tone = _title(len(above), len(below), len(against))
-    sentences = [_sentence(c, labels[c.cell], results) for c in against]
+    told_first = _most_telling(against)
+    sentences = [_sentence(c, labels[c.cell], results) for c in told_first]
+    if len(against) > len(told_first):
+        sentences.append(_others([c for c in against if c not in told_first]))
     if not above and not below:
         least = [c.resolvable for c in against if c.resolvable is not None]
         if least:
@@ -120,6 +126,24 @@ def _title(above: int, below: int, total: int) -> tuple[str, str]:
     return "Not resolved: no difference between bottom-up training and GRPO could be shown here.", "open"
 
 
+def _most_telling(against: list[Comparison]) -> list[Comparison]:
+    """The comparisons to tell, in the experiment's order where they are few."""
+    if len(against) <= TOLD:
+        return against
+    rank = {ABOVE: 0, BELOW: 0}
+    return sorted(against, key=lambda c: (rank.get(c.verdict, 1), -abs(c.difference.value)))[:TOLD]
+
+
+def _others(rest: list[Comparison]) -> str:
+    counts = Counter(c.verdict if c.verdict in (ABOVE, BELOW) else OPEN for c in rest)
+    parts = ", ".join(f"{counts[word]} {word}" for word in (ABOVE, BELOW, OPEN) if counts[word])
+    low, high = min(c.difference.value for c in rest), max(c.difference.value for c in rest)
+    return (
+        f"The other {len(rest)} cells are between {points(low)} and {points(high)} points against GRPO: "
+        f"{parts}; each is in the tables below."
+    )
+
+
 def _sentence(comparison: Comparison, label: str, results: Results) -> str:
     where = "over all benchmarks" if len(results.benchmarks) > 1 else f"on {comparison.benchmark}"
     corrected = comparison.corrected
@@ -144,6 +168,12 @@ def _learning(told: list[Comparison], labels: dict[str, str]) -> str:
         f"{labels[c.cell]} {points(c.difference.value)} ({span(c.difference)})".replace(" to ", " to\u00a0")
         for c in gains
     ]
+    if len(gains) > TOLD + 1:
+        low, high = (end(gains, key=lambda c: c.difference.value) for end in (min, max))
+        parts = [
+            f"from {labels[c.cell]} {points(c.difference.value)} ({span(c.difference)})" for c in (low, high)
+        ]
+        parts[1] = parts[1].replace("from", "to", 1)
     learned = sum(c.verdict == ABOVE for c in gains)
     lead = {0: "No cell is above the model before training", len(gains): "Every cell learned"}.get(
         learned, f"{learned} of {len(gains)} cells learned"

@@ -1,0 +1,210 @@
+"""The page of two experiments compared, its figures, tables and summary."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bupo.figures.panel import Panel
+from bupo.figures.style import Look, cell_looks
+from bupo.files import write_json, write_text
+from bupo.report.cells import Cell
+from bupo.report.compare import ABOVE, BELOW
+from bupo.report.costs import StageCost
+from bupo.report.difference import Difference, PairedScore
+from bupo.report.examples import Example, examples_of
+from bupo.report.figures_scores import differences, pass_at_k
+from bupo.report.figures_training import CURVES, training_curve
+from bupo.report.html import environment
+from bupo.report.page import provenance, write_parts
+from bupo.report.table import Table
+from bupo.report.words import points, span
+
+MOST_EXAMPLES = 3
+"""Pairs of which answers are shown, those that differ the most first."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer of the page: a title, its tone and sentences."""
+
+    title: str
+    tone: str
+    sentences: list[str]
+
+
+def write_difference(found: Difference, out: Path) -> dict[str, Any]:
+    """Write ``index.html``, ``figures/``, ``tables/`` and ``summary.json`` to ``out``.
+
+    Returns:
+        The summary.
+    """
+    told = answer(found)
+    panels = _panels(found)
+    page = (
+        environment()
+        .get_template("difference.html.jinja")
+        .render(
+            sections=_sections(panels),
+            a=found.a.experiment,
+            b=found.b.experiment,
+            found=found,
+            answer=told,
+            panels_of=panels,
+            benchmarks=list(dict.fromkeys(s.comparison.benchmark for s in found.scores)),
+            percent_level=f"{100 * found.a.level:g}",
+            costs=_costs(found),
+            examples=_examples(found),
+            reference=f"of {found.a.experiment['name']}",
+            swatches={},
+            **provenance(),
+        )
+    )
+    summary = _summary(found, told)
+    write_parts(out, [panel for group in panels.values() for panel in group], _tables(found))
+    write_json(out / "summary.json", summary)
+    write_text(out / "index.html", page)
+    return summary
+
+
+def answer(found: Difference) -> Told:
+    """What the trained pairs show."""
+    a, b = found.a.experiment["name"], found.b.experiment["name"]
+    told = found.headline
+    above = sum(s.comparison.verdict == ABOVE for s in told)
+    below = sum(s.comparison.verdict == BELOW for s in told)
+    if not told:
+        title, tone = "No comparison: they share no trained cell.", "open"
+    elif above and below:
+        title, tone = f"It depends on the cell: {above} above, {below} below, of {len(told)}.", "mixed"
+    elif above or below:
+        word, tone = ("above", "good") if above else ("below", "bad")
+        part = "" if above + below == len(told) else f" in {above + below} of {len(told)} cells"
+        title = f"{b} is {word} {a}{part}" + ("; the rest is not resolved." if part else ".")
+        tone = "mixed" if part else tone
+    else:
+        title, tone = f"Not resolved: no difference between {a} and {b} could be shown.", "open"
+    return Told(title, tone, [_sentence(s, found) for s in told])
+
+
+def _sentence(score: PairedScore, found: Difference) -> str:
+    c = score.comparison
+    where = "over all shared benchmarks" if len(found.benchmarks) > 1 else f"on {c.benchmark}"
+    seeds = f"; over seeds {span(c.over_seeds)}" if c.over_seeds else ""
+    sure = "p\u00a0<\u00a00.001" if c.corrected < 0.001 else f"p\u00a0=\u00a0{c.corrected:.3f}"
+    return (
+        f"{score.pair.label}: {points(c.difference.value)} points {where} "
+        f"({100 * found.a.level:g}\u00a0% interval {span(c.difference)}{seeds}, "
+        f"{c.n_problems} problems, {sure} corrected): {c.words}."
+    )
+
+
+def _panels(found: Difference) -> dict[str, list[Panel]]:
+    shown, looks = _named_cells(found)
+    pairs = [replace(s.comparison, cell=s.pair.label) for s in found.scores]
+    labels = [Cell(p.b.model, p.label, [replace(p.b.first, layer_requested=None)]) for p in found.pairs]
+    pair_looks = cell_looks([label.name for label in labels])
+    models = list(dict.fromkeys(pair.b.model for pair in found.pairs))
+    a = found.a.experiment["name"]
+    drawn = {
+        "answer": [
+            differences(pairs, labels, pair_looks, model, a, found.a.level, first=first)
+            for model in models
+            for first in (True, False)
+        ],
+        "passk": [pass_at_k(shown, looks, model, name) for model in models for name in found.benchmarks],
+        "training": [training_curve(shown, looks, model, curve) for model in models for curve in CURVES],
+    }
+    return {name: [panel for panel in each if panel is not None] for name, each in drawn.items()}
+
+
+def _named_cells(found: Difference) -> tuple[list[Cell], dict[str, Look]]:
+    """The cells of both under names that say whose they are; those of A are dashed."""
+    cells, looks = [], {}
+    plain = cell_looks([pair.b.name for pair in found.pairs])
+    for pair in found.pairs:
+        for results, cell, dash in ((found.a, pair.a, "dotted"), (found.b, pair.b, "solid")):
+            name = f"{results.experiment['name']}: {cell.name}"
+            looks[name] = replace(plain[pair.b.name], dash=dash)
+            cells.append(Cell(cell.model, name, cell.runs))
+    return cells, looks
+
+
+def _sections(panels: dict[str, list[Panel]]) -> list[tuple[str, str]]:
+    every = {
+        "answer": "Answer",
+        "settings": "Settings",
+        "scores": "Scores",
+        "passk": "pass@k",
+        "training": "Training",
+        "examples": "Examples",
+        "cost": "Cost",
+        "provenance": "Provenance",
+    }
+    return [(id_, name) for id_, name in every.items() if panels.get(id_, True)]
+
+
+def _examples(found: Difference) -> list[Example]:
+    """Answers of the trained pairs that differ the most, on the first shared benchmark."""
+    name = next(iter(found.benchmarks))
+    told = sorted(found.headline, key=lambda s: -abs(s.comparison.difference.value))[:MOST_EXAMPLES]
+    names = found.a.experiment["name"], found.b.experiment["name"]
+    return [
+        example
+        for score in told
+        for example in examples_of(
+            found.b,
+            name,
+            [
+                Cell(cell.model, f"{whose}: {cell.name}", cell.runs)
+                for whose, cell in zip(names, (score.pair.a, score.pair.b), strict=True)
+            ],
+        )
+    ]
+
+
+def _costs(found: Difference) -> list[tuple[str, StageCost | None, StageCost | None]]:
+    ours, theirs = ({cost.stage: cost for cost in r.costs} for r in (found.a, found.b))
+    return [(stage, ours.get(stage), theirs.get(stage)) for stage in dict.fromkeys([*ours, *theirs])]
+
+
+def _tables(found: Difference) -> list[Table]:
+    columns = ("model", "cell_a", "cell_b", "benchmark", "a", "a_low", "a_high", "b", "b_low", "b_high")
+    more = (
+        "difference",
+        "low",
+        "high",
+        "seeds_low",
+        "seeds_high",
+        "n_problems",
+        "p_value",
+        "p_holm",
+        "verdict",
+    )
+    rows = [_row(score) for score in found.scores]
+    return [
+        Table("differences", (*columns, *more), rows),
+        Table("settings", ("key", "a", "b"), [tuple(row) for row in found.settings]),
+    ]
+
+
+def _row(score: PairedScore) -> tuple[str | float | int | None, ...]:
+    c, a, b = score.comparison, score.a, score.b
+    seeds = (c.over_seeds.low, c.over_seeds.high) if c.over_seeds else (None, None)
+    return (
+        *(c.model, score.pair.a.name, score.pair.b.name, c.benchmark, a.value, a.low, a.high),
+        *(b.value, b.low, b.high, c.difference.value, c.difference.low, c.difference.high, *seeds),
+        *(c.n_problems, c.p_value, c.corrected, c.words),
+    )
+
+
+def _summary(found: Difference, told: Told) -> dict[str, Any]:
+    columns, rows = _tables(found)[0].columns, _tables(found)[0].rows
+    return {
+        "a": found.a.experiment["name"],
+        "b": found.b.experiment["name"],
+        "answer": asdict(told),
+        "differences": [dict(zip(columns, row, strict=True)) for row in rows],
+        "problems": {name: len(ids) for name, ids in found.benchmarks.items()},
+        "problems_left_out": found.left_out,
+        "settings": [dict(zip(("key", "a", "b"), row, strict=True)) for row in found.settings],
+    }
