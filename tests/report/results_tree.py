@@ -1,5 +1,6 @@
 """A results tree with every file that the report reads, in the stages' own schemas, from a fixed seed."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from entropy_tables import Tables, flow_table
-from results_tree_runs import BENCHMARKS, LAYERS, MODELS, Scenario, evaluation, problem, training
+from results_tree_runs import LAYERS, Scenario, evaluation, logs, problem, training
 
 from bupo.files import write_json
 
@@ -27,29 +28,33 @@ def make_tree(root: Path, scenario: Scenario | None = None) -> Path:
     """Write ``root/demo`` and return its experiment.yaml."""
     scenario = scenario or Scenario()
     folder = root / "demo"
-    cells = [_cell(name, seed) for name in scenario.skill if name != "base" for seed in scenario.seeds]
+    cells = [
+        _cell(scenario, name, seed) for name in scenario.skill if name != "base" for seed in scenario.seeds
+    ]
     _experiment(folder, scenario, cells)
     _data(folder, scenario)
-    for number, model in enumerate(MODELS):
+    for number, model in enumerate(scenario.models):
         status = scenario.boundary if number == 0 else "unclear"
         _model(folder, model)
         _entropy(folder, model, 3 if status == "clear" else None, scenario)
     if scenario.snapshots:
-        _flow(folder, cells)
+        _flow(folder, scenario, cells)
     for number, cell in enumerate(cells):
         training(folder, cell, scenario, number)
     for run in ("base/seed0", *(f"{c['cell']}/seed{c['seed']}" for c in cells)):
-        for name, ease in BENCHMARKS.items():
+        for name, ease in scenario.benchmarks.items():
             evaluation(folder, run, name, ease, scenario)
+    if scenario.recorded:
+        logs(folder, scenario, cells)
     return folder / "experiment.yaml"
 
 
-def _cell(name: str, seed: int) -> dict[str, Any]:
+def _cell(scenario: Scenario, name: str, seed: int) -> dict[str, Any]:
     found = re.fullmatch(r"bupo-k(auto|\d+)-s(\d+)", name)
     layer = None if found is None else "auto" if found[1] == "auto" else int(found[1])
     return {
         "cell": name,
-        "model": MODELS[0],
+        "model": scenario.models[0],
         "method": name.split("-")[0],
         "train_set": "arithmetic",
         "layer": layer,
@@ -65,10 +70,10 @@ def _experiment(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -
         "name": "demo",
         "description": scenario.description,
         "seed": 1,
-        "models": {"train": [MODELS[0]], "analyse": list(MODELS)},
+        "models": {"train": [scenario.models[0]], "analyse": list(scenario.models)},
         "data": {
             "train": ["arithmetic"],
-            "benchmarks": list(BENCHMARKS),
+            "benchmarks": list(scenario.benchmarks),
             "source": "hub",
             "directory": None,
             "limits": {},
@@ -99,7 +104,7 @@ def _data(folder: Path, scenario: Scenario) -> None:
     (folder / "data" / "normal").mkdir(parents=True)
     for name, count, role in (
         ("arithmetic", 512, "train"),
-        *((name, scenario.problems, "benchmark") for name in BENCHMARKS),
+        *((name, scenario.problems, "benchmark") for name in scenario.benchmarks),
     ):
         pd.DataFrame([problem(name, n) for n in range(count)]).to_parquet(
             folder / "data" / "normal" / f"{name}.parquet"
@@ -127,7 +132,7 @@ def _data(folder: Path, scenario: Scenario) -> None:
         write_json(folder / "data" / f"{name}.json", report)
     export = {"set": "arithmetic", "prompt": "plain", "rows": 2000, "kept": 1988, "left_out": []}
     reasons = {"prompt longer than 64 tokens": 10, "leak": 2}
-    write_json(folder / "data/verl/tiny_qwen3/arithmetic.json", {**export, "reasons": reasons})
+    write_json(folder / "data/verl" / scenario.models[0] / "arithmetic.json", {**export, "reasons": reasons})
     pairs = [
         {
             "train": "arithmetic",
@@ -141,7 +146,7 @@ def _data(folder: Path, scenario: Scenario) -> None:
             "removed": inside,
             "told": f"{inside} of the {scenario.problems} problems of {name} are in arithmetic.",
         }
-        for name, inside in zip(BENCHMARKS, (0, 2), strict=True)
+        for name, inside in zip(scenario.benchmarks, itertools.cycle((0, 2)))
     ]
     write_json(
         folder / "data" / "contamination.json",
@@ -176,10 +181,10 @@ def _entropy(folder: Path, model: str, boundary: int | None, scenario: Scenario)
     write_json(target / "boundary.json", tables.boundary)
 
 
-def _flow(folder: Path, cells: list[dict[str, Any]]) -> None:
+def _flow(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -> None:
     runs = [("base", 0, [0]), *((cell["cell"], cell["seed"], [4, 8, 12, 15]) for cell in cells)]
     for number, (cell, seed, steps) in enumerate(runs):
-        target = folder / "entropy" / MODELS[0] / cell / f"seed{seed}"
+        target = folder / "entropy" / scenario.models[0] / cell / f"seed{seed}"
         target.mkdir(parents=True)
-        table = flow_table(MODELS[0], cell, seed, LAYERS, steps, pace=0.05 * number, problems=48)
+        table = flow_table(scenario.models[0], cell, seed, LAYERS, steps, pace=0.05 * number, problems=48)
         table.to_parquet(target / "flow.parquet")

@@ -26,6 +26,12 @@ COLLAPSE = {
     "values": [0.9123, 0.95, 1.0],
 }
 
+JOBS = [
+    {"started": "2026-11-01T10:00:00+00:00", "ended": "2026-11-01T10:30:00+00:00", "gpus": 8},
+    {"started": "2026-11-01T11:00:00+00:00", "ended": "2026-11-01T12:00:00+00:00", "gpus": 8},
+]
+"""A training that was preempted once: an hour and a half on 8 GPUs, 12 GPU-hours."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -38,6 +44,8 @@ class Scenario:
         lenses: of the entropy analysis.
         problems, samples: size of each benchmark.
         collapsed: the cell whose training ended by its guard.
+        models: the first is trained, all are analysed; benchmarks: with how easy they are.
+        recorded: whether the stages told what they cost.
     """
 
     skill: dict[str, float] = field(
@@ -49,6 +57,9 @@ class Scenario:
     problems: int = 100
     samples: int = 8
     seeds: tuple[int, ...] = (1,)
+    models: tuple[str, ...] = MODELS
+    benchmarks: dict[str, float] = field(default_factory=lambda: dict(BENCHMARKS))
+    recorded: bool = True
     collapsed: str | None = None
     description: str = (
         "Arithmetic word problems, a six-layer Qwen3 made here and warmed up on worked solutions: "
@@ -136,8 +147,27 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
             "wall_s": 160.0 + 7 * number,
             **({"status": "collapsed", "collapse": COLLAPSE} if cell["cell"] == scenario.collapsed else {}),
             "files": {},
+            **({"jobs": JOBS} if scenario.recorded else {}),
         },
     )
+
+
+def logs(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -> None:
+    """The last lines of the stages' logs: 60 s on one GPU each, but for the stages that use none."""
+    runs = [f"{c['model']}/{c['cell']}/seed{c['seed']}" for c in cells]
+    evaluated = [f"{scenario.models[0]}/base/seed0", *runs]
+    names = [
+        *(f"data/{name}" for name in ("arithmetic", *scenario.benchmarks, "contamination")),
+        *(f"models/{name}" for name in scenario.models),
+        *(f"entropy/{name}" for name in scenario.models),
+        *(f"entropy/{run}" for run in evaluated if scenario.snapshots),
+        *(f"runs/{run}" for run in runs),
+        *(f"evaluation/{run}/{name}" for run in evaluated for name in scenario.benchmarks),
+    ]
+    for name in names:
+        path = folder / f"logs/{name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("working\n[spent] 60.0 s, 90.0 s of processors, 1 GPUs\n")
 
 
 def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Scenario) -> None:
@@ -177,7 +207,7 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
                     "finish_reason": "stop" if boxed else "length",
                 }
             )
-    target = folder / "evaluation" / MODELS[0] / run / benchmark
+    target = folder / "evaluation" / scenario.models[0] / run / benchmark
     target.mkdir(parents=True)
     table = pd.DataFrame(scores)
     table.to_parquet(target / "scores.parquet")
@@ -197,7 +227,7 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
     write_json(
         target / "summary.json",
         {
-            "model": MODELS[0],
+            "model": scenario.models[0],
             "run": run,
             "benchmark": benchmark,
             "n_problems": n,

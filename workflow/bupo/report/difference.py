@@ -45,6 +45,11 @@ class Pair:
     b: Cell
 
     @property
+    def trained(self) -> bool:
+        """Whether it is not the models before training."""
+        return BASE not in (self.a.name, self.b.name)
+
+    @property
     def label(self) -> str:
         """For people."""
         return self.b.label if self.a.label == self.b.label else f"{self.a.label} → {self.b.label}"
@@ -72,7 +77,7 @@ class Difference:
     def headline(self) -> list[PairedScore]:
         """What answers the comparison: the trained pairs, in the mean or on the only benchmark."""
         wanted = MEAN if len(self.benchmarks) > 1 else next(iter(self.benchmarks))
-        return [s for s in self.scores if s.comparison.benchmark == wanted and s.pair.b.name != BASE]
+        return [s for s in self.scores if s.comparison.benchmark == wanted and s.pair.trained]
 
 
 def difference(a: Results, b: Results, named: Mapping[str, str] | None = None) -> Difference:
@@ -160,13 +165,17 @@ def _pairs(a: Results, b: Results, named: Mapping[str, str] | None) -> list[Pair
 
 def _scores(a: Results, pairs: Sequence[Pair], shared: Mapping[str, list[str]]) -> list[PairedScore]:
     names = [*([MEAN] if len(shared) > 1 else []), *shared]
-    drawn = [
-        _score(a, pair, name, shared if name == MEAN else {name: shared[name]})
-        for pair in pairs
-        for name in names
-    ]
-    family = corrected_family([score.comparison for score in drawn], a.level)
-    return [replace(score, comparison=told) for score, told in zip(drawn, family, strict=True)]
+    found = []
+    # What was there before training answers another question: it is a family of its own.
+    for group in ([p for p in pairs if p.trained], [p for p in pairs if not p.trained]):
+        drawn = [
+            _score(a, pair, name, shared if name == MEAN else {name: shared[name]})
+            for pair in group
+            for name in names
+        ]
+        family = corrected_family([score.comparison for score in drawn], a.level)
+        found += [replace(score, comparison=told) for score, told in zip(drawn, family, strict=True)]
+    return found
 
 
 def _score(a: Results, pair: Pair, name: str, within: Mapping[str, list[str]]) -> PairedScore:

@@ -100,7 +100,7 @@ def _sentence(score: PairedScore, found: Difference) -> str:
 
 def _panels(found: Difference) -> dict[str, list[Panel]]:
     shown, looks = _named_cells(found)
-    pairs = [replace(s.comparison, cell=s.pair.label) for s in found.scores]
+    pairs = [replace(s.comparison, cell=s.pair.label) for s in found.scores if s.pair.trained]
     labels = [Cell(p.b.model, p.label, [replace(p.b.first, layer_requested=None)]) for p in found.pairs]
     pair_looks = cell_looks([label.name for label in labels])
     models = list(dict.fromkeys(pair.b.model for pair in found.pairs))
