@@ -1,4 +1,7 @@
-# The page that answers the experiment's question, and its numbers as one file.
+# The page that answers the experiment's question, and its numbers as files. `snakemake --report FILE.html` shows them too.
+
+
+report: "../workflow/report/workflow.rst"
 
 
 localrules:
@@ -17,8 +20,27 @@ rule report:
         boundaries=PLAN.boundaries,
         flows=PLAN.flows,
     output:
-        page="<results>/report/index.html",
+        page=report(
+            "<results>/report/index.html",
+            caption="../workflow/report/page.rst",
+            category="Answer",
+            labels={"what": "the page"},
+        ),
         summary="<results>/summary.json",
+        tables=report(
+            directory("<results>/report/tables"),
+            patterns=["{table}.csv"],
+            caption="../workflow/report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        figures=report(
+            directory("<results>/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "<results>/logs/report.log",
     conda:

@@ -41,7 +41,7 @@ class Beside:
     @property
     def notes(self) -> list[str]:
         """All that has to be said of the row: how our run is another one, then the paper's footnotes."""
-        return [*self.row.differences, *self.row.notes]
+        return [*(f"Our run: {text}." for text in self.row.differences), *self.row.notes]
 
 
 def set_beside(results: Results, cells: Sequence[Cell], scores: Sequence[Score]) -> list[Beside]:
