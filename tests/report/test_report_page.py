@@ -71,7 +71,8 @@ def squeezed(text: str) -> str:
 def test_the_page_needs_nothing_else(html, page):
     assert page.references
     assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in page.references)
-    assert not re.search(r"url\((?!#)|@import|<script|<link|<iframe", html)
+    assert not re.search(r"url\((?!#)|@import|<script[^>]|<link|<iframe|fetch\(|import\(|XMLHttp", html)
+    assert "default-src 'none'" in html, "the browser itself is told to load nothing"
     assert len(html.encode()) < 3_000_000
 
 
@@ -212,7 +213,8 @@ def test_the_command_makes_the_same_page_and_removes_old_files(demo, tmp_path):
     tables = {path.stem: list(csv.reader(path.open())) for path in (root / "report/tables").iterdir()}
     assert set(tables) == {
         *("scores", "comparisons", "responses", "pass_at_k", "training", "entropy", "flow"),
-        *("boundary", "data", "training_rows", "contamination", "cost", "grader_disagreements", "variance"),
+        *("boundary", "data", "training_rows", "contamination", "cost", "cost_by_stage"),
+        *("grader_disagreements", "variance"),
     }
     assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
     assert [row[1] for row in tables["boundary"][1:7]] == ["1", "2", "3", "4", "5", "6"]

@@ -18,6 +18,8 @@ SOURCES = {
     "pass": "evaluation/{model}/*/seed*/{benchmark}/scores.parquet",
     "scores": "evaluation/{model}/*/seed*/*/scores.parquet",
     "comparisons": "evaluation/{model}/*/seed*/*/scores.parquet",
+    "grid": "evaluation/{model}/*/seed*/*/scores.parquet",
+    "published": "evaluation/{model}/*/seed*/*/scores.parquet",
     "responses": "evaluation/{model}/*/seed*/*/shard-*.parquet",
     "flow": "entropy/{model}/*/seed*/flow.parquet",
     "data": "data/*.json",
