@@ -10,7 +10,7 @@ from bupo.report.analysis import analyse
 from bupo.report.cells import MEAN
 from bupo.report.collect import collect
 from bupo.report.compare import ABOVE, BELOW
-from bupo.report.figures_grid import grid_map
+from bupo.report.figures_grid import BLUE, grid_map
 from bupo.report.grid import grid_table
 
 SKILL = {
@@ -50,7 +50,7 @@ def test_only_what_is_resolved_has_a_colour_and_is_bold(analysis):
         svg,
     )
     colours = {(k, steps): fill for k, steps, fill in fields}
-    assert colours["3", "8"] == "#0072b2" and colours["3", "4"] == "none"
+    assert colours["3", "8"] == BLUE and colours["3", "4"] == "none"
     red, blue = (int(colours["5", "4"][at : at + 2], 16) for at in (1, 5))
     assert red > blue, "orange is below"
     bold = re.findall(r'<text style="font-weight: 700[^>]*>([+−][\d.]+)</text>', svg)

@@ -9,14 +9,16 @@ from matplotlib.patches import Rectangle
 from bupo.figures.hover import hover
 from bupo.figures.panel import Panel, finish
 from bupo.figures.study import LENSES
-from bupo.figures.style import GRID, INK, MUTED, PALETTE, SMALL, headline, new_figure
+from bupo.figures.style import GRID, INK, MUTED, SMALL, headline, new_figure
 from bupo.report.cells import MEAN
 from bupo.report.grid import GridMap, Place
 from bupo.report.words import in_words, points, span
 
 DARK, LIGHT = "#101418", "#fefefe"
 """Ink on coloured fields, in dark mode too: no colours of the page."""
-COLOURS = LinearSegmentedColormap.from_list("difference", [PALETTE["c0"], "#fbfbfb", PALETTE["c1"]])
+ORANGE, BLUE = "#cf5a02", "#016aa7"
+"""Ends of the scale, close to the palette's and no variables of the page: their inks fit these alone."""
+COLOURS = LinearSegmentedColormap.from_list("difference", [ORANGE, "#fbfbfb", BLUE])
 
 
 def grid_map(grid: GridMap, level: float) -> Panel | None:
