@@ -27,8 +27,18 @@ COLLAPSE = {
 }
 
 JOBS = [
-    {"started": "2026-11-01T10:00:00+00:00", "ended": "2026-11-01T10:30:00+00:00", "gpus": 8},
-    {"started": "2026-11-01T11:00:00+00:00", "ended": "2026-11-01T12:00:00+00:00", "gpus": 8},
+    {
+        "started": "2026-11-01T10:00:00+00:00",
+        "ended": "2026-11-01T10:30:00+00:00",
+        "gpus": 8,
+        "commit": "c0ffee1",
+    },
+    {
+        "started": "2026-11-01T11:00:00+00:00",
+        "ended": "2026-11-01T12:00:00+00:00",
+        "gpus": 8,
+        "commit": "c0ffee1",
+    },
 ]
 """A training that was preempted once: an hour and a half on 8 GPUs, 12 GPU-hours."""
 

@@ -6,88 +6,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from results_in_memory import SAMPLES, SIZES, both, evaluated, results
 from results_tree import Scenario, make_tree
 
 from bupo.figures.style import PALETTE, cell_looks
 from bupo.report.cells import MEAN, Cell, cells_of, grpo_for
 from bupo.report.collect import collect, read_metrics, switches, trains_internal
-from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, BELOW_ALONE, OPEN, comparisons_of, headline, leaders
-from bupo.report.records import Estimate, Evaluated, Results, Run
+from bupo.report.compare import ABOVE, ABOVE_HERE, BELOW, OPEN, comparisons_of, headline
+from bupo.report.records import Results, Run
 from bupo.report.scores import scores_of
 from bupo.report.spread import spreads
 from bupo.report.verdict import answers
 from bupo.report.words import points
-
-SAMPLES = 4
-
-
-def evaluated(benchmark: str, correct: np.ndarray) -> Evaluated:
-    rows = [
-        {"problem_id": f"{benchmark}-{p:03d}", "sample": s, "correct": bool(value), "gold": "1"}
-        for p, line in enumerate(correct)
-        for s, value in enumerate(line)
-    ]
-    value = float(correct.mean())
-    return Evaluated(
-        benchmark=benchmark,
-        n_problems=len(correct),
-        n_samples=correct.shape[1],
-        avg=Estimate(value, value, value),
-        pass_at_k={1: Estimate(value, value, value)},
-        truncated=0.0,
-        no_box=0.0,
-        mean_tokens=10.0,
-        grader="math_verify",
-        disagreements=0,
-        scores=pd.DataFrame(rows),
-        responses=None,
-    )
-
-
-def results(rates: dict[str, dict[str, float]], problems: dict[str, int], seeds=(1,)) -> Results:
-    """Cells with a chance of success by benchmark; every problem is equally hard."""
-    runs = []
-    for cell, by_benchmark in rates.items():
-        for seed in (0,) if cell == "base" else seeds:
-            rng = np.random.default_rng([seed, *cell.encode()])
-            method = cell.split("-")[0]
-            layer = 3 if method == "bupo" else None
-            runs.append(
-                Run(
-                    model="m",
-                    cell=cell,
-                    seed=seed,
-                    method=method,
-                    train_set=None if cell == "base" else "t",
-                    steps=0 if cell == "base" else 10,
-                    layer_requested=layer,
-                    layer=layer,
-                    evaluated={
-                        name: evaluated(name, rng.random((problems[name], SAMPLES)) < rate)
-                        for name, rate in by_benchmark.items()
-                    },
-                )
-            )
-    experiment = {
-        "name": "x",
-        "models": {"train": ["m"], "analyse": []},
-        "data": {"benchmarks": list(problems)},
-        "evaluation": {"bootstrap": {"resamples": 1000, "level": 0.95}},
-    }
-    return Results(experiment, "", runs, [], [], [], [], [], {}, [])
 
 
 def told(found: Results):
     cells = cells_of(found)
     comparisons = comparisons_of(found, cells)
     return cells, comparisons, answers(found, cells, scores_of(found, cells), comparisons)[0]
-
-
-def both(rate: float) -> dict[str, float]:
-    return {"a": rate, "b": rate}
-
-
-SIZES = {"a": 150, "b": 50}
 
 
 @pytest.mark.parametrize(
@@ -172,66 +108,6 @@ def test_what_few_problems_cannot_show_is_said_so():
     )
     of_two = next(c for c in told(alone)[1] if (c.cell, c.against) == ("bupo-k3", "grpo"))
     assert of_two.resolvable > comparisons[0].resolvable, "a larger family resolves less"
-
-
-def test_no_winner_leads_inside_the_noise():
-    def leading(rates):
-        found = results(rates, SIZES)
-        cells = cells_of(found)
-        scores = leaders(found, cells, scores_of(found, cells), comparisons_of(found, cells))
-        return {(s.cell, s.benchmark) for s in scores if s.leads}
-
-    near = {"base": both(0.3), "grpo": both(0.5), "bupo-k3": both(0.53)}
-    assert leading(near) == set()
-    far = {"base": both(0.3), "grpo": both(0.4), "bupo-k3": both(0.8)}
-    assert leading(far) == {("bupo-k3", "a"), ("bupo-k3", "b"), ("bupo-k3", MEAN)}
-    assert leading({"base": both(0.9)}) == set()
-
-
-def test_no_verdict_of_the_grid_says_less_than_a_leading_score():
-    led, open_ones = 0, 0
-    for gain in np.linspace(0.0, 0.3, 16):
-        many = {f"bupo-k{k}": {"a": 0.5 + 0.01 * k, "b": 0.5} for k in range(4)}
-        found = results({"base": both(0.3), "grpo": {"a": 0.5 + gain, "b": 0.5}, **many}, {"a": 60, "b": 60})
-        cells = cells_of(found)
-        comparisons = comparisons_of(found, cells)
-        scores = leaders(found, cells, scores_of(found, cells), comparisons)
-        ours = [c for c in comparisons if (c.against, c.benchmark) == ("grpo", "a")]
-        led += (leads := any(s.leads for s in scores if (s.cell, s.benchmark) == ("grpo", "a")))
-        resolved = all(c.verdict == BELOW for c in ours)
-        open_ones += not resolved and all(c.p_value < 0.05 for c in ours)
-        assert resolved or not leads
-    assert led and open_ones
-
-
-def test_a_score_that_leads_its_own_family_but_not_the_grids_is_not_bold():
-    """On "a" GRPO solves 8 problems more than six equal cells; on "b" one cell is far above all others.
-
-    The lead on "b" leaves the family of leading scores few hypotheses to correct for (6 x 2/256 < 0.05); to the
-    grid's comparisons with GRPO the equal cells on "b" are more of them (11 x 2/256 > 0.05).
-    """
-    half = np.repeat([[1.0], [0.0]], 20, axis=0)
-    ahead = half.copy()
-    ahead[20:28] = 1.0
-    tables = {"base": (0 * half, 0 * half), "grpo": (ahead, half)}
-    tables |= {f"bupo-k{k}": (half, half) for k in range(5)} | {"bupo-k5": (half, half + (half == 0))}
-    found = results({name: {} for name in tables}, {"a": 40, "b": 40})
-    runs = [
-        dataclasses.replace(
-            run, evaluated={n: evaluated(n, t) for n, t in zip("ab", tables[run.cell], strict=True)}
-        )
-        for run in found.runs
-    ]
-    found = dataclasses.replace(found, runs=runs)
-    cells = cells_of(found)
-    comparisons, scores = comparisons_of(found, cells), scores_of(found, cells)
-
-    def leading(told):
-        return {s.cell for s in leaders(found, cells, scores, told) if s.benchmark == "a" and s.leads}
-
-    verdicts = {c.verdict for c in comparisons if (c.against, c.benchmark) == ("grpo", "a")}
-    assert verdicts == {BELOW_ALONE}
-    assert leading([]) == {"grpo"} and leading(comparisons) == set()
 
 
 def test_scores_have_an_interval_for_every_chance():

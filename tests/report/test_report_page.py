@@ -124,6 +124,12 @@ def test_graders_at_odds_are_shown_with_both_readings(demo, page, html):
     assert [(row["samples"], row["runs"], row["answer"]) for row in rows] == [("12", "4", "<0.5>")] * 2
 
 
+def test_a_number_leads_back_to_the_code_that_made_it(page):
+    text = squeezed(page.text)
+    assert text.count("code that trained tiny_qwen3/grpo/seed1 c0ffee1") == 1
+    assert "GPU-hours" in text and "every call" in text
+
+
 def test_auto_says_what_it_resolved_to_and_why(demo, floor, page):
     assert "auto is layer 3, the measured boundary layer of tiny_qwen3." in squeezed(page.text)
     text = squeezed(Page((floor / "report/index.html").read_text()).text)

@@ -119,6 +119,7 @@ class _Reader:
             cost=cost_of_run(self.root, name),
             collapse=done.get("collapse"),
             config_sha256=config_sha256(config) if ours else None,
+            commits=list(dict.fromkeys(job["commit"] for job in done.get("jobs", []) if job.get("commit"))),
             evaluated=self.evaluations(name, experiment),
         )
 

@@ -31,11 +31,11 @@ def versions() -> dict[str, str]:
 
 
 def hashes(results: Results) -> list[tuple[str, str]]:
-    """What to compare when a number has to be repeated: (what, SHA-256)."""
+    """What to compare when a number has to be repeated: (what, SHA-256 or commit)."""
     found = [("experiment.yaml", results.experiment_sha256)]
-    found += [
-        (f"configuration of {run.name}", run.config_sha256) for run in results.runs if run.config_sha256
-    ]
+    for run in results.runs:
+        found += [(f"configuration of {run.name}", run.config_sha256)] if run.config_sha256 else []
+        found += [(f"code that trained {run.name}", commit) for commit in run.commits]
     found += [
         (f"{model.name}: {file}", sha) for model in results.models for file, sha in model.sha256.items()
     ]

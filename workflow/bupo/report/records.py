@@ -75,6 +75,7 @@ class Run:
         metrics: for each recorded metric, (step, value) in order of steps.
         cost: of its training; None before its end, or where it was not recorded.
         config_sha256: hash of the run's configuration.
+        commits: of the code that trained it, one for each call that was another's; empty where not recorded.
         evaluated: by benchmark.
     """
 
@@ -96,6 +97,7 @@ class Run:
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     cost: Cost | None = None
     config_sha256: str | None = None
+    commits: list[str] = field(default_factory=list)
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
 
     @property
