@@ -4,6 +4,7 @@
 #             BUPO_VLLM_PYTHON=.venv-vllm/bin/python, and for the tests that run vLLM. It needs PyTorch's CPU
 #             builds, see EXTRA_INDEX.
 # make env-submit   the small environment of a machine that submits jobs to a cluster (docs/environments.md)
+# make api    the pages of the package's docstrings, in docs/api
 # make gpu-check   on a machine with a GPU: what only that can show, into benchmarks/gpu_check.json. Fails where
 #             something failed, and where something was not run, as without a GPU.
 #
@@ -31,7 +32,7 @@ ifdef EXTRA_INDEX
 export PIP_EXTRA_INDEX_URL := $(strip $(PIP_EXTRA_INDEX_URL) $(EXTRA_INDEX))
 endif
 
-.PHONY: env env-vllm env-submit demo test gpu-check lint lock lock-vllm lock-gpu lock-submit clean-env
+.PHONY: env env-vllm env-submit demo test api gpu-check lint lock lock-vllm lock-gpu lock-submit clean-env
 
 env: $(STAMP)
 
@@ -70,6 +71,9 @@ demo: $(STAMP)
 # One thread for each of CORES processes; the tests of a file run in one process, and share what they need.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
+api: $(STAMP)
+	$(BIN)/python docs/build_api.py
 
 # With the interpreter in GPU_PYTHON, of an environment with CUDA; by default the one made here.
 gpu-check: GPU_PYTHON ?= $(BIN)/python

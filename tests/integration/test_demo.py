@@ -1,13 +1,25 @@
 """The demo, from nothing to the report, killed without warning on its way."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from documented import NOT_RUN, commands_of, runnable
 
 from bupo.files import read_json, read_yaml, sha256_file
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = [
+    (page.name, command)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for command in commands_of(page)
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +119,25 @@ def test_auto_is_the_measured_boundary_or_the_stated_fallback(demo):
     assert config["layer"] == (boundary["boundary_layer"] if clear else 3)
     assert config["layer_evidence"]["status"] == boundary["status"]
     assert config["schedule"] == [{"layer": config["layer"], "steps": 4}, {"layer": "final"}]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {cmd}" for page, cmd in COMMANDS])
+def test_a_command_of_the_documentation(demo, page, command):
+    where = ROOT if command.startswith("make ") else demo.folder
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for one in runnable(page, command):
+        line = one.replace("make ", "make --dry-run ", 1) if where == ROOT else one
+        ran = subprocess.run(
+            ["bash", "-c", line], cwd=where, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        # what `bupo doctor` finds hangs on the machine; that it looked is enough
+        allowed = (0, 1) if "bupo doctor" in line else (0,)
+        assert ran.returncode in allowed, f"{line}\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+
+
+def test_commands_that_are_not_run_are_in_the_documentation():
+    for beginning in NOT_RUN:
+        assert any(command.startswith(beginning) for _, command in COMMANDS)
 
 
 def test_a_second_run_finds_nothing_to_do(demo):

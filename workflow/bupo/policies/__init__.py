@@ -1,6 +1,6 @@
 """Internal policies of any known Hugging Face decoder (paper, section on the residual stream).
 
-In three lines:
+Three lines are enough.
 
     policies = InternalPolicies(AutoModelForCausalLM.from_pretrained("Qwen/Qwen3-4B"))
     reading = policies.read(policies.states(input_ids))["raw"]

@@ -1,0 +1,58 @@
+"""The commands that the documentation shows, as they can be run on the finished demo."""
+
+import re
+import shlex
+from pathlib import Path
+
+STARTS = ("bupo ", "python -m bupo", "snakemake ", "make ", "lm-eval ", ".venv/bin/")
+
+
+def commands_of(page: Path) -> list[str]:
+    """The lines of a page's unnamed and shell blocks that begin as a command does, without comments."""
+    found = []
+    for block in re.findall(r"^```(?:sh|bash|)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = " ".join(shlex.split(line, comments=True)) if line.startswith(STARTS) else ""
+            if command:
+                found.append(re.sub(r"\s+#.*", "", " ".join(line.split())))
+    return found
+
+
+RESULTS = "results/demo"
+FILE = f"{RESULTS}/data/verl/tiny_qwen3/arithmetic_easy.parquet"
+STANDS_FOR = {
+    "MODEL": f"{RESULTS}/models/tiny_qwen3/model.json",
+    "Qwen/Qwen3-4B": f"{RESULTS}/models/tiny_qwen3/model.json",
+    "FILE": FILE,
+    "problems.jsonl": FILE,
+    "math500.parquet": FILE,
+    "aime24.parquet": f"{RESULTS}/data/verl/tiny_qwen3/arithmetic_hard.parquet",
+    "RUN_FOLDER": f"{RESULTS}/runs/tiny_qwen3/bupo-k5-s4/seed1",
+    "DIR": "out",
+}
+"""What a placeholder stands for on the finished demo."""
+SPECS = {
+    "entropy.md": f"{RESULTS}/spec/entropy/tiny_qwen3.yaml",
+    "evaluation.md": f"{RESULTS}/spec/evaluation/tiny_qwen3.yaml",
+}
+NOT_RUN = {
+    "lm-eval run": "samples whole benchmarks; tests/evaluation runs lm-eval's own command with these tasks",
+}
+"""Beginnings of commands that are too long for a test, and why."""
+
+
+def runnable(page: str, command: str) -> list[str]:
+    """What to run in the shell for a command of a page; empty for one that is not run.
+
+    A workflow is only planned, a target of make is only looked up, and one part of several stands for all.
+    """
+    if command.startswith(tuple(NOT_RUN)):
+        return []
+    command = command.replace("configs/analysis/paper.yaml", SPECS["entropy.md"])
+    for word, meaning in {**STANDS_FOR, "SPEC": SPECS.get(page, "")}.items():
+        command = re.sub(rf"(?<![\w/.-]){re.escape(word)}(?![\w.-])", meaning, command)
+    if command.startswith("snakemake "):
+        return [f"{command} --dry-run --quiet"]
+    if "bupo.entropy " in command and "--shard 2/4" in command:
+        return [command.replace("2/4", f"{part}/4") for part in range(1, 5)]
+    return [command]
