@@ -24,7 +24,6 @@ STANDS_FOR = {
     "MODEL": f"{RESULTS}/models/tiny_qwen3/model.json",
     "Qwen/Qwen3-4B": f"{RESULTS}/models/tiny_qwen3/model.json",
     "FILE": FILE,
-    "problems.jsonl": FILE,
     "math500.parquet": FILE,
     "aime24.parquet": f"{RESULTS}/data/verl/tiny_qwen3/arithmetic_hard.parquet",
     "RUN_FOLDER": f"{RESULTS}/runs/tiny_qwen3/bupo-k5-s4/seed1",

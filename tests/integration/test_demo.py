@@ -124,6 +124,7 @@ def test_auto_is_the_measured_boundary_or_the_stated_fallback(demo):
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {cmd}" for page, cmd in COMMANDS])
 def test_a_command_of_the_documentation(demo, page, command):
     where = ROOT if command.startswith("make ") else demo.folder
+    (demo.folder / "problems.jsonl").write_text('{"problem": "What is 2 + 3?", "answer": "5"}\n')
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for one in runnable(page, command):
         line = one.replace("make ", "make --dry-run ", 1) if where == ROOT else one
