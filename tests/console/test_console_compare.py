@@ -55,7 +55,10 @@ def test_cells_of_one_name_are_compared_problem_by_problem(results, bupo):
     html = (out / "index.html").read_text()
     assert "evaluation.max_new_tokens" in html and "<td>48</td><td>96</td>" in html
     settings = list(csv.DictReader((out / "tables/settings.csv").open()))
-    assert {row["key"] for row in settings} == {"evaluation.max_new_tokens"}
+    assert {row["key"]: (row["a"], row["b"]) for row in settings} == {
+        "evaluation.max_new_tokens": ("48", "96"),
+        "cells that the other has not": ("none", "bupo-k3-s8"),
+    }
     assert (out / "figures/difference-short-tiny_qwen3.svg").is_file()
 
 

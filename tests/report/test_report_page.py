@@ -126,7 +126,7 @@ def test_graders_at_odds_are_shown_with_both_readings(demo, page, html):
 
 def test_a_number_leads_back_to_the_code_that_made_it(page):
     text = squeezed(page.text)
-    assert text.count("code that trained tiny_qwen3/grpo/seed1 c0ffee1") == 1
+    assert text.count("code that trained tiny_qwen3/grpo/seed1c0ffee1") == 1
     assert "GPU-hours" in text and "every call" in text
 
 

@@ -115,6 +115,9 @@ def settings(a: Results, b: Results) -> list[tuple[str, str, str]]:
     )
     one |= _facts(a)
     other |= _facts(b)
+    cells = _cells(a), _cells(b)
+    one["cells that the other has not"] = _list([name for name in cells[0] if name not in cells[1]])
+    other["cells that the other has not"] = _list([name for name in cells[1] if name not in cells[0]])
     none = "–"
     return [
         (key, one.get(key, none), other.get(key, none))
@@ -255,5 +258,7 @@ def _cells(results: Results) -> list[str]:
 
 
 def _list(names: Sequence[str], most: int = 8) -> str:
+    if not names:
+        return "none"
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -17,6 +17,7 @@ from bupo.report.figures_training import CURVES, training_curve
 from bupo.report.html import environment
 from bupo.report.page import provenance, write_parts
 from bupo.report.table import Table
+from bupo.report.verdict import TOLD
 from bupo.report.words import points, span
 
 MOST_EXAMPLES = 3
@@ -83,7 +84,13 @@ def answer(found: Difference) -> Told:
         tone = "mixed" if part else tone
     else:
         title, tone = f"Not resolved: no difference between {a} and {b} could be shown.", "open"
-    return Told(title, tone, [_sentence(s, found) for s in told])
+    shown = (
+        sorted(told, key=lambda s: -abs(s.comparison.difference.value))[:TOLD] if len(told) > TOLD else told
+    )
+    sentences = [_sentence(score, found) for score in shown]
+    if len(told) > TOLD:
+        sentences.append(f"These differ the most; the other {len(told) - TOLD} cells are in the table below.")
+    return Told(title, tone, sentences)
 
 
 def _sentence(score: PairedScore, found: Difference) -> str:
