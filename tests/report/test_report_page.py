@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from results_tree import Scenario, make_tree
 
 from bupo.errors import UserError
@@ -224,6 +225,25 @@ def test_the_command_makes_the_same_page_and_removes_old_files(demo, tmp_path):
     }
     assert all(len(rows) > 1 and len({len(row) for row in rows}) == 1 for rows in tables.values())
     assert [row[1] for row in tables["boundary"][1:7]] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_an_experiment_that_trains_nothing_tells_its_boundary_layers(tmp_path):
+    experiment = make_tree(tmp_path, Scenario(problems=2, samples=2))
+    resolved = yaml.safe_load(experiment.read_text())
+    resolved["models"]["train"], resolved["cells"], resolved["evaluation"] = [], [], {"settings": None}
+    resolved["data"] |= {"train": [], "benchmarks": []}
+    resolved["analysis"] |= {"snapshots": None, "sets": ["arithmetic_easy"]}
+    experiment.write_text(yaml.safe_dump(resolved))
+    for name in ("evaluation", "runs"):
+        shutil.rmtree(experiment.parent / name)
+    (experiment.parent / "data/contamination.json").unlink()
+    write_report(experiment, experiment.parent / "report", experiment.parent / "summary.json")
+    html = (experiment.parent / "report/index.html").read_text()
+    text = squeezed(Page(html).text)
+    assert "1 of 2 models have a clear boundary layer; nothing is trained here." in text
+    assert "tiny_qwen3: layer 3 of 6 (48 problems" in text and "tiny_llama: unclear" in text
+    assert 'id="scores"' not in html and "not complete" not in text
+    assert "arithmetic_easy" in text[text.index("Rows of each problem set") :]
 
 
 def test_what_is_not_there_is_named(demo, tmp_path):

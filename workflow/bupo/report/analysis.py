@@ -16,7 +16,7 @@ class Analysis:
     """An experiment's results and what follows from them.
 
     Attributes:
-        answers: one for each trained model.
+        answers: one for each trained model; none where nothing is trained.
         published: our scores that the paper has a number for.
         grids: maps of layer and iterative_steps on the mean of benchmarks (or the only one), then on each.
     """
@@ -38,7 +38,7 @@ class Analysis:
     @property
     def main_grids(self) -> list[GridMap]:
         """The maps that answer the experiment."""
-        return [grid for grid in self.grids if grid.benchmark == self.columns[0]]
+        return [grid for grid in self.grids if grid.benchmark in self.columns[:1]]
 
 
 def analyse(results: Results) -> Analysis:
@@ -53,7 +53,7 @@ def analyse(results: Results) -> Analysis:
         cells=cells,
         scores=scores,
         comparisons=comparisons,
-        answers=answers(results, cells, scores, comparisons),
+        answers=answers(results, cells, scores, comparisons) if cells else [],
         published=set_beside(results, cells, scores),
         grids=[grid for name in shown for grid in grid_maps(cells, scores, comparisons, name)],
     )

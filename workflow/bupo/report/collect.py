@@ -55,7 +55,7 @@ def collect(experiment_file: Path) -> Results:
             entropy=[found for name in experiment["models"]["analyse"] if (found := reader.entropy(name))],
             data=reader.data(experiment),
             exports=reader.exports(experiment),
-            contamination=reader.contamination(),
+            contamination=reader.contamination() if experiment["data"]["train"] else [],
             problems=reader.problems(experiment["data"]["benchmarks"]),
             flow=reader.flow(experiment),
             missing=reader.missing,
@@ -192,7 +192,8 @@ class _Reader:
     def data(self, experiment: Mapping[str, Any]) -> list[DataSet]:
         found = []
         data = experiment["data"]
-        for name in [*data["train"], *data["benchmarks"], *data.get("spare", [])]:
+        analysed = experiment["analysis"].get("sets", [])
+        for name in dict.fromkeys([*data["train"], *data["benchmarks"], *data.get("spare", []), *analysed]):
             path = self.find(f"data/{name}.json", f"account of the set {name}")
             if path:
                 found.append(data_set(read_json(path)))

@@ -73,6 +73,8 @@ def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> s
     """The page as one HTML text that needs nothing else."""
     results, cells = analysis.results, analysis.cells
     left_out = {name for name in ("grid", "published") if not getattr(figures, name, analysis.published)}
+    if not cells:
+        left_out |= {"scores", "passk", "training", "examples"}
     return (
         environment()
         .get_template("template.html.jinja")
