@@ -117,12 +117,12 @@ def test_a_training_whose_time_is_over_goes_on_in_the_same_job(grid):
 
 
 def test_shards_of_an_evaluation_are_arrays_as_far_as_jobs_are_allowed(grid):
-    grid.change("evaluation/demo.yaml", shards={"problems": 4, "samples": None})
+    grid.change("evaluation/demo.yaml", shards={"problems": 3, "samples": None})
     grid.forget(BASE)
-    finish(grid, EVALUATED, "--jobs", "3")
-    assert next(line.split()[1] for line in grid.submitted("sample")) == "--array=1-3"
+    finish(grid, EVALUATED, "--jobs", "2")
+    assert next(line.split()[1] for line in grid.submitted("sample")) == "--array=1-2"
     assert len(grid.submitted("sample")) == 2
-    assert len(list((grid.results / BASE).glob("shard-*-of-4-*.parquet"))) == 4
+    assert len(list((grid.results / BASE).glob("shard-*-of-3-*.parquet"))) == 3
     assert read_json(grid.folder / EVALUATED)["n_problems"] == 16
 
 
@@ -176,11 +176,11 @@ def test_a_job_for_a_configuration_of_before_is_cancelled(grid):
 
 
 def test_an_sbatch_that_fails_three_times_in_ten_costs_no_attempt(grid):
-    grid.change("evaluation/demo.yaml", shards={"problems": 3, "samples": None})
+    grid.change("evaluation/demo.yaml", shards={"problems": 2, "samples": None})
     grid.forget(BASE)
-    grid.environment = {**grid.environment, "SBATCH_FAILS": "158"}
+    grid.environment = {**grid.environment, "SBATCH_FAILS": "147"}
     # one by one, so that sbatch is called often
     finish(grid, EVALUATED, "--retries", "0", "--slurm-resume-array-jobs", "none")
     refused = [line for line in grid.submitted() if line.startswith("refused")]
-    # the first and the fifth call, for three shards and their grading
-    assert len(refused) == 2 and len(grid.submitted()) == 6
+    # the first and the fourth call, for two shards and their grading
+    assert len(refused) == 2 and len(grid.submitted()) == 5
