@@ -124,14 +124,14 @@ def test_a_model_without_a_size_is_told_what_to_write(project):
         resources(project, *ON_GPUS)
     assert str(error.value).endswith(
         "configs/model/qwen3_4b.yaml: size is missing; it should be one of the sizes in "
-        f"{project}/configs/cluster.yaml: tiny, 4b, 8b."
+        f"{project}/configs/cluster.yaml: tiny, 4b, 8b, 14b, 32b."
     )
 
 
 def test_a_size_that_the_cluster_does_not_know(project):
     path = project / "configs/model/qwen3_4b.yaml"
     path.write_text(path.read_text().replace("size: 4b", "size: 70b"))
-    with pytest.raises(UserError, match=r"size = '70b' is not in .*cluster\.yaml; it has: tiny, 4b, 8b\.$"):
+    with pytest.raises(UserError, match=r"size = '70b' is not in .*cluster\.yaml; it has: tiny, 4b, 8b, 14b, 32b\.$"):
         resources(project, *ON_GPUS)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bupo.published.tables import PublishedTable, Row, published_tables, reference
+from bupo.published.tables import MEAN, PublishedTable, Row, published_tables, reference
 
 BASE = "base"
 
@@ -69,9 +69,12 @@ def published_for(experiment: Mapping[str, Any], cell: Mapping[str, Any]) -> lis
     key = tuple(cell.get(axis) for axis in ("model", "method", "layer", "iterative_steps"))
     found: list[tuple[PublishedTable, Row]] = []
     results = []
+    evaluated = {*experiment["data"]["benchmarks"], MEAN}
     for name, table in published_tables().items():
         for row in table.rows:
             if (row.model, row.method, row.layer, row.iterative_steps) != key or _told(table, row, found):
+                continue
+            if not row.scores.keys() & evaluated:
                 continue
             found.append((table, row))
             results.append(_published(name, table, row, _differences(experiment, cell)))

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from bupo.validation import Strict, load_yaml, validated
 
-TABLES = ("main", "s_inter", "layer", "final_norm", "layer_aware", "seeds")
+TABLES = ("main", "s_inter", "layer", "final_norm", "layer_aware", "seeds", "out_of_domain")
 MEAN = "mean"
 _FOLDER = Path(__file__).parent
 
