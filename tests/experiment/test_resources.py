@@ -131,7 +131,9 @@ def test_a_model_without_a_size_is_told_what_to_write(project):
 def test_a_size_that_the_cluster_does_not_know(project):
     path = project / "configs/model/qwen3_4b.yaml"
     path.write_text(path.read_text().replace("size: 4b", "size: 70b"))
-    with pytest.raises(UserError, match=r"size = '70b' is not in .*cluster\.yaml; it has: tiny, 4b, 8b, 14b, 32b\.$"):
+    with pytest.raises(
+        UserError, match=r"size = '70b' is not in .*cluster\.yaml; it has: tiny, 4b, 8b, 14b, 32b\.$"
+    ):
         resources(project, *ON_GPUS)
 
 

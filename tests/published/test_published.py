@@ -30,7 +30,15 @@ def decimal(percent):
 
 def test_every_table_holds_the_runs_that_the_paper_has():
     rows = {name: len(table.rows) for name, table in published_tables().items()}
-    assert rows == {"main": 24, "s_inter": 3, "layer": 12, "final_norm": 2, "layer_aware": 4, "seeds": 8, "out_of_domain": 6}
+    assert rows == {
+        "main": 24,
+        "s_inter": 3,
+        "layer": 12,
+        "final_norm": 2,
+        "layer_aware": 4,
+        "seeds": 8,
+        "out_of_domain": 6,
+    }
 
 
 def test_every_row_is_of_a_model_and_a_method_that_there_is(root):
@@ -61,7 +69,9 @@ def test_a_score_that_no_number_of_right_answers_gives_has_a_footnote():
             nearest, of_three = (
                 Decimal(round(percent * count / 100) * 100) / count for count in (answers, 3 * answers)
             )
-            told = any(f"{percent:.2f}" in note and " share of" in note for note in chain(row.notes, table.notes))
+            told = any(
+                f"{percent:.2f}" in note and " share of" in note for note in chain(row.notes, table.notes)
+            )
             if abs(nearest - decimal(percent)) > Decimal("0.005"):
                 assert abs(of_three - decimal(percent)) > Decimal("0.005")
                 impossible.append(percent)
