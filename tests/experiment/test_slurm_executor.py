@@ -90,6 +90,7 @@ def made(tmp_path, monkeypatch, slurm):
         forgotten_soon=False,
         array_jobs={"sample"},
         max_array_size=3,
+        time_limits=SimpleNamespace(bound=lambda job: None),
         logger=Log(),
         run_job_pre=lambda job: None,
         _submit_job=lambda job: did.submitted.append(job.jobid),

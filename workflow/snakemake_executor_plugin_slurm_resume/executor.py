@@ -21,6 +21,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from bupo.files import sha256_text
 from bupo.training.slurm_job import QUEUE_AGAIN
+from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
 from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
 
 SUBMISSIONS = 5
@@ -44,6 +45,7 @@ class Executor(SlurmExecutor):
         # the same in each call, so that the status of earlier jobs is found, too
         self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
         os.environ[QUEUE_AGAIN] = "1"  # jobs get the environment that they are submitted from
+        self.time_limits = TimeLimits(self.logger)
         self.records = Records(Path(self.workflow.workdir_init))
         self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
         self.refused: dict[JobExecutorInterface, int] = {}
@@ -68,6 +70,8 @@ class Executor(SlurmExecutor):
         alike: dict[Any, list[JobExecutorInterface]] = {}
         for job in jobs:
             if not self._found_again(job):
+                if not job.is_group():
+                    self.time_limits.bound(job)
                 alike.setdefault(self._array_of(job), []).append(job)
         for array in alike.values():
             rest = iter(array)

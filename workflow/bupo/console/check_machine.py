@@ -5,12 +5,14 @@ import shutil
 import socket
 import sqlite3
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from bupo.console.check import Check, failed, not_applicable, ok
 from bupo.console.shared import size
-from bupo.console.slurm import Failed, ask, read_queue
+from bupo.console.slurm import Failed, ask, read_queue, time_limit, time_limits
 from bupo.errors import UserError
+from bupo.experiment.resources import Resources
 from bupo.tracking.address import absolute_uri, database_path
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
@@ -54,6 +56,37 @@ def slurm() -> tuple[list[Check], bool]:
             ok("Slurm's queue", f"{len({job.job_id for job in queue.jobs.values()})} jobs of yours")
         )
     return checks, any("gpu" in row[4] for row in up)
+
+
+def hours(resources: Resources, jobs: Iterable[tuple[str, str]]) -> list[Check]:
+    """Whether Slurm's partitions allow the hours that jobs ask for at first; nothing without Slurm.
+
+    Args:
+        resources: what jobs ask for.
+        jobs: rules and models.
+    """
+    if shutil.which("sbatch") is None or isinstance(limits := time_limits(), Failed):
+        return []  # `slurm` tells of it
+    above: dict[str, list[str]] = {"cpu": [], "gpu": []}
+    names = {"cpu": resources.cluster.partitions.cpu.name, "gpu": resources.cluster.partitions.gpu.name}
+    most = {key: time_limit(limits, name) / 60 for key, name in names.items()}
+    for rule, model in jobs:
+        asked = resources.of(rule, model)
+        key, wanted = "gpu" if "gres" in asked else "cpu", int(asked["runtime"]) / 60
+        if wanted > most[key]:
+            above[key].append(f"{rule} of {model} {wanted:g}")
+    checks = [
+        failed(
+            "Slurm's time limits",
+            f"partition {names[key] or '* (the default)'} allows {most[key]:g} hours, "
+            f"and more are asked for: {', '.join(listed)}",
+            f"set partitions.{key}.max_hours in configs/cluster.yaml to {most[key]:g}, "
+            f"or partitions.{key}.name to one that allows more",
+        )
+        for key, listed in above.items()
+        if listed
+    ]
+    return checks or [ok("Slurm's time limits", "allow the hours that the jobs ask for")]
 
 
 def disk(folder: Path, needed: float) -> Check:

@@ -44,6 +44,7 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
     from bupo.console.check_inputs import inputs
     from bupo.console.plan import estimated
     from bupo.errors import UserError
+    from bupo.experiment.resources import KINDS
 
     config = chosen(arguments)
     results = Path(config.get("results", "results"))
@@ -54,6 +55,7 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
         experiment = [failed("experiment", found, "mend it; bupo plan says the same in a second")]
         uri, needed, wanted = f"sqlite:///{results}/mlflow/mlflow.db", 0.0, 0
         of_experiment: Callable[[], list[Check]] = list
+        hours: Callable[[], list[Check]] = list
     else:
         plan = estimate.plan
         experiment = [ok("experiment", f"{plan.name} is valid, {several(len(plan.cells), 'cell')}")]
@@ -62,6 +64,12 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
 
         def of_experiment() -> list[Check]:
             return inputs(plan, arguments.network)
+
+        def hours() -> list[Check]:
+            jobs = {
+                (row.rule, row.of.split()[0]): None for row in estimate.rows if row.rule in KINDS and row.of
+            }
+            return machine.hours(plan.resources, jobs)
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         mlflow = pool.submit(machine.store, uri)
@@ -73,6 +81,7 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
             software.pinned(arguments.locks),
             software.plugin(),
             *slurm,
+            *hours(),
             software.gpus(devices.result(), wanted, has_gpus),
             machine.disk(results, needed),
             machine.port(),

@@ -1,6 +1,7 @@
 """What Slurm and Snakemake know of jobs that are submitted: the queue, and which job makes which file."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -83,6 +84,42 @@ def ask(
         said = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
         return Failed(f"{command[0]} ended with status {result.returncode}: {said[:200]}")
     return result.stdout
+
+
+def time_limits() -> dict[str, float] | Failed:
+    """Minutes that a job may take in each of Slurm's partitions; the default one's also as ``""``."""
+    listed = ask(["sinfo", "--noheader", "--format=%P|%l"])
+    if isinstance(listed, Failed):
+        return listed
+    found: dict[str, float] = {}
+    for line in listed.splitlines():
+        name, _, limit = line.strip().partition("|")
+        minutes = _minutes(limit)
+        found[name.removesuffix("*")] = minutes
+        if name.endswith("*"):
+            found[""] = minutes
+    return found
+
+
+def time_limit(limits: Mapping[str, float], partition: str | None) -> float:
+    """Minutes that a job may take where it goes, infinite where Slurm does not say it.
+
+    Args:
+        limits: see `time_limits`.
+        partition: sbatch's ``--partition``, where several may be named; None: the default one.
+    """
+    return max(limits.get(name.strip(), math.inf) for name in (partition or "").split(","))
+
+
+def _minutes(limit: str) -> float:
+    """Minutes of ``infinite`` or ``[days-][[hours:]minutes:]seconds``."""
+    days, _, clock = limit.rpartition("-")
+    try:
+        seconds = [float(part) for part in clock.split(":")]
+        hours, minutes, rest = [0.0, 0.0, *seconds][-3:]
+        return float(days or 0) * 1440 + hours * 60 + minutes + rest / 60
+    except ValueError:  # infinite, n/a
+        return math.inf
 
 
 def submitted(root: Path = Path()) -> dict[str, str | None]:
