@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,7 +86,7 @@ def made(tmp_path, monkeypatch, slurm):
         records=Records(tmp_path),
         left=set(),
         submitted={},
-        refused={},
+        refused=threading.local(),
         cancelled=False,
         forgotten_soon=False,
         array_jobs={"sample"},
@@ -195,21 +196,47 @@ def test_the_log_of_an_arrays_task_is_where_slurm_writes_it(made):
     assert executor.records.read("sample/1").log == "logs/rule_sample/12_3.log"
 
 
-def test_a_submission_is_tried_again_before_it_is_a_failure(made, monkeypatch):
+@pytest.fixture
+def refusing(made, monkeypatch):
+    """An executor whose Slurm takes no submission before one of this number; what was tried, and what failed."""
     executor, did = made
-    refused, tries = job(1), []
+    did.tries, did.taken = [], module.SUBMISSIONS + 1
+
+    def submit(self, jobs):
+        did.tries.append([job.jobid for job in jobs])
+        for job in jobs if len(did.tries) < did.taken else ():
+            self._report_job_error_threadsafe(SubmittedJobInfo(job), "sbatch failed.\nlong")
+
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(SlurmExecutor, "run_array_jobs", submit)
+    monkeypatch.setattr(SlurmExecutor, "run_job", lambda self, job: submit(self, [job]))
     monkeypatch.setattr(
-        SlurmExecutor, "_report_job_error_threadsafe", lambda self, info, msg: did.followed.append(msg)
+        SlurmExecutor,
+        "_report_job_error_threadsafe",
+        lambda self, info, msg: did.followed.append((info.job.jobid, msg)),
     )
+    return executor, did
 
-    def run_job(job):
-        tries.append(job)
-        executor._report_job_error_threadsafe(SubmittedJobInfo(job), "SLURM sbatch failed.\nlong")
 
-    executor.run_job = run_job
-    executor.run_job(refused)
-    assert len(tries) == module.SUBMISSIONS and did.followed == ["SLURM sbatch failed.\nlong"]
+def test_a_submission_is_tried_again_before_it_is_a_failure(refusing):
+    executor, did = refusing
+    executor.run_job(job(1))
+    assert did.tries == [[1]] * module.SUBMISSIONS and did.followed == [(1, "sbatch failed.\nlong")]
+
+
+def test_an_array_that_is_refused_is_tried_again_as_one(refusing):
+    executor, did = refusing
+    did.taken = 3
+    executor.run_array_jobs([job(1), job(2)])
+    assert did.tries == [[1, 2]] * 3 and did.followed == []
+    assert executor.logger.said[-1].endswith("submitted again: 1, 2. sbatch failed.")
+
+
+def test_after_ctrl_c_nothing_is_submitted_again(refusing):
+    executor, did = refusing
+    executor.cancelled = True
+    executor.run_array_jobs([job(1), job(2)])
+    assert did.tries == [[1, 2]] and [number for number, _ in did.followed] == [1, 2]
 
 
 def test_ctrl_c_cancels_what_is_just_being_submitted_or_looked_at(made, monkeypatch):

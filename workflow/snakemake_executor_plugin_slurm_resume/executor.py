@@ -8,7 +8,9 @@ also what is just being submitted or looked at.
 
 import os
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ class Executor(SlurmExecutor):
         self.time_limits = TimeLimits(self.logger)
         self.records = Records(Path(self.workflow.workdir_init))
         self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
-        self.refused: dict[JobExecutorInterface, int] = {}
+        self.refused = threading.local()  # several threads submit
         self.cancelled = False
         try:
             self.left = in_queue(self.run_uuid) if self.records.any else set()
@@ -136,18 +138,33 @@ class Executor(SlurmExecutor):
         if not job.is_group():
             self.records.remove(_output(job))
 
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Submit a job, and again where Slurm refuses it."""
+        self._submit_until_taken(lambda jobs: super(Executor, self).run_job(jobs[0]), [job])
+
+    def run_array_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Submit an array, and again as one where Slurm refuses it."""
+        self._submit_until_taken(super().run_array_jobs, jobs)
+
+    def _submit_until_taken(
+        self, submit: Callable[[list[JobExecutorInterface]], None], jobs: list[JobExecutorInterface]
+    ) -> None:
+        for attempt in range(1, SUBMISSIONS + 1):
+            refused: list[tuple[SubmittedJobInfo, str]] = []
+            self.refused.jobs = refused
+            submit(jobs)
+            if not refused or self.cancelled or attempt == SUBMISSIONS:
+                break
+            jobs = [info.job for info, _ in refused]
+            numbers, why = ", ".join(str(job.jobid) for job in jobs), refused[0][1].splitlines()[0]
+            self.logger.warning(f"Slurm did not take what is submitted again: {numbers}. {why}")
+            time.sleep(PAUSE_S * attempt)
+        for info, why in refused:
+            super()._report_job_error_threadsafe(info, why)
+
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
-        """Only submissions fail here: try once more, an array's jobs one by one."""
-        job = job_info.job
-        refused = self.refused[job] = self.refused.get(job, 0) + 1
-        if self.cancelled or refused >= SUBMISSIONS:
-            super()._report_job_error_threadsafe(job_info, msg)
-            return
-        self.logger.warning(
-            f"Slurm did not take job {job.jobid}; it is submitted again. {msg.splitlines()[0]}"
-        )
-        time.sleep(PAUSE_S * refused)
-        self.run_job(job)
+        """Only submissions fail here; it counts when they were tried often enough."""
+        self.refused.jobs.append((job_info, msg))
 
     def cancel(self) -> None:
         """Submit nothing more, and cancel all that was."""
