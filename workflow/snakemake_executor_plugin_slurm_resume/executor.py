@@ -1,9 +1,10 @@
 """The Slurm executor for grids that take days.
 
 To Snakemake's it adds four things. Jobs that a killed Snakemake left in the queue are waited for, and not
-submitted once more. An array has jobs of one rule *and* of the same resources only, whatever is ready at a
-time. A submission that Slurm refuses is tried again before it counts as a failure of the job. Ctrl-C cancels
-also what is just being submitted or looked at.
+submitted once more; nor are those that ended well since this one looked at the files. An array has jobs of
+one rule *and* of the same resources only, whatever is ready at a time. A submission that Slurm refuses is
+tried again before it counts as a failure of the job. Ctrl-C cancels also what is just being submitted or
+looked at, and nothing of another Snakemake in the folder.
 """
 
 import os
@@ -29,6 +30,8 @@ from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_q
 SUBMISSIONS = 5
 """How often a job is submitted before Slurm's refusal counts."""
 PAUSE_S = 2.0
+FRESH_S = 60.0
+"""For how long it counts what the queue said of jobs that are left; Slurm forgets them some minutes after."""
 REMEMBERED = 2
 """For so many looks at the queue Slurm has to remember a job for squeue to tell how it ended."""
 
@@ -54,6 +57,7 @@ class Executor(SlurmExecutor):
         self.cancelled = False
         try:
             self.left = in_queue(self.run_uuid) if self.records.any else set()
+            self.looked = time.monotonic()
         except OSError as error:
             raise WorkflowError(str(error)) from error
 
@@ -69,6 +73,7 @@ class Executor(SlurmExecutor):
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit the jobs that are ready, those of an array together, if they are not in the queue yet."""
+        self._look_again()
         alike: dict[Any, list[JobExecutorInterface]] = {}
         for job in jobs:
             if not self._found_again(job):
@@ -93,9 +98,26 @@ class Executor(SlurmExecutor):
             return id(job)  # sacct tells of an array's tasks by numbers that the executor does not know
         return job.rule.name, tuple(sorted((key, str(value)) for key, value in job.resources.items()))
 
+    def _look_again(self) -> None:
+        """Drop the jobs that are not left any more: one that Slurm has forgotten would never end."""
+        if self.left and time.monotonic() - self.looked > FRESH_S:
+            try:
+                self.left &= in_queue(self.run_uuid)
+                self.looked = time.monotonic()
+            except OSError as error:
+                self.logger.warning(str(error))
+
     def _found_again(self, job: JobExecutorInterface) -> bool:
         record = None if job.is_group() else self.records.read(_output(job))
-        if record is None or record.job_id not in self.left:
+        if record is None:
+            return False
+        if _is_of(record, job) and self._made_since_the_look(record, job):
+            self.left.discard(record.job_id)
+            self.run_job_pre(job)
+            self.logger.info(f"Job {job.jobid} ended well just now, as Slurm's job {record.job_id}.")
+            self.report_job_success(SubmittedJobInfo(job, record.job_id))
+            return True
+        if record.job_id not in self.left:
             return False
         self.left.discard(record.job_id)
         if not _is_of(record, job):
@@ -108,6 +130,21 @@ class Executor(SlurmExecutor):
         )
         self._follow(SubmittedJobInfo(job, record.job_id, {"slurm_logfile": Path(record.log)}))
         return True
+
+    def _made_since_the_look(self, record: Record, job: JobExecutorInterface) -> bool:
+        """Whether outputs that Snakemake missed at its look at the files are there now, made by that job.
+
+        Those that were there before are no sign: who has them made again (``--forcerun``) means it. Only
+        Snakemake's step on the node deletes outputs, as it begins; at its end it takes its mark off them.
+        """
+        reason = self.workflow.dag.reason(job)
+        outputs = [Path(path) for path in job.output]
+        return (
+            bool(reason.missing_output)
+            and not reason.forced
+            and all(path.exists() and path.stat().st_mtime >= record.submitted for path in outputs)
+            and not self.workflow.async_run(self.workflow.persistence.incomplete(job))
+        )
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         """Write down which job makes what."""

@@ -1,0 +1,166 @@
+"""Which jobs of an earlier call the executor for Slurm takes for its own, and which it leaves alone."""
+
+import copy
+import os
+import time
+from pathlib import Path
+
+import pytest
+from slurm_stand_ins import LOG, File, Old, job
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+from snakemake_executor_plugin_slurm_resume import executor as module
+from snakemake_executor_plugin_slurm_resume.records import Records, in_queue
+
+
+def again(executor, *ids):
+    """The executor of the next call, which finds these jobs in the queue."""
+    executor.submitted, executor.left = {}, set(ids)
+
+
+def test_a_job_that_is_in_the_queue_is_waited_for_and_not_submitted(made):
+    executor, did = made
+    executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
+    again(executor, "12")
+    executor.run_jobs([job(1), job(2, rule="train")])
+    assert did.followed == [(1, "12"), (1, "12")] and did.submitted == [2]
+    assert "is in Slurm's queue already, as job 12" in executor.logger.said[-1]
+
+
+def test_a_job_that_is_over_is_submitted(made):
+    executor, did = made
+    executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
+    again(executor, "13")
+    executor.run_jobs([job(1)])
+    assert did.submitted == [1]
+
+
+@pytest.fixture
+def ended(made):
+    """The next call after one that was killed; its job has made its output since the files were looked at."""
+    executor, did = made
+    first = job(1)
+    executor.report_job_submission(SubmittedJobInfo(first, "12", {"slurm_logfile": LOG}))
+    did.reason.missing_output = {first.output[0]}
+    output = Path(first.output[0])
+    output.parent.mkdir()
+    output.write_text("whole")
+    os.utime(output, (time.time() + 9, time.time() + 9))
+    again(executor)
+    return executor, did, first, output
+
+
+@pytest.mark.parametrize("left", [(), ("12",)])
+def test_a_job_that_ended_well_since_the_look_at_the_files_is_done(ended, left):
+    executor, did, first, _ = ended
+    executor.left = set(left)
+    executor.run_jobs([first])
+    assert (did.submitted, did.succeeded) == ([], [1])
+    assert not executor.records.any and not executor.left
+
+
+@pytest.mark.parametrize("why", ["forced", "there before", "incomplete", "old", "gone", "command"])
+def test_an_output_that_is_not_the_jobs_is_made_anew(ended, why):
+    executor, did, first, output = ended
+    if why == "forced":
+        did.reason.forced = True
+    elif why == "there before":
+        did.reason.missing_output = set()
+    elif why == "incomplete":
+        did.incomplete = [str(output)]
+    elif why == "old":
+        os.utime(output, (time.time() - 9, time.time() - 9))
+    elif why == "gone":
+        output.unlink()
+    else:
+        first.shellcmd = "other"
+    executor.run_jobs([first])
+    assert (did.submitted, did.succeeded) == ([1], [])
+
+
+def test_a_job_that_failed_is_submitted_though_its_number_may_still_be_listed(made):
+    executor, did = made
+    first = job(1)
+    executor.report_job_submission(SubmittedJobInfo(first, "12", {"slurm_logfile": LOG}))
+    executor.report_job_error(SubmittedJobInfo(first, "12", {}), "failed")
+    again(executor, "12")
+    executor.run_jobs([first])
+    assert did.submitted == [1]
+
+
+@pytest.mark.parametrize("change", ["command", "input", "input that is gone"])
+def test_a_job_for_something_else_is_cancelled_and_submitted_anew(made, tmp_path, change):
+    executor, did = made
+    file = tmp_path / "config.yaml"
+    file.write_text("old")
+    executor.report_job_submission(
+        SubmittedJobInfo(job(1, inputs=[File(file)]), "12", {"slurm_logfile": LOG})
+    )
+    again(executor, "12")
+    if change == "input":
+        os.utime(file, (time.time() + 9, time.time() + 9))
+    elif change == "input that is gone":
+        file.unlink()
+    executor.run_jobs([job(1, inputs=[File(file)], command="other" if change == "command" else "make")])
+    assert did.submitted == [1]
+    assert (tmp_path / "cancelled").read_text() == "12\n"
+
+
+def test_a_newer_input_that_never_counts_does_not_count_here(made, tmp_path):
+    executor, did = made
+    file = tmp_path / "tracking.json"
+    file.write_text("old")
+    executor.report_job_submission(SubmittedJobInfo(job(1, inputs=[Old(file)]), "12", {"slurm_logfile": LOG}))
+    again(executor, "12")
+    os.utime(file, (time.time() + 9, time.time() + 9))
+    executor.run_jobs([job(1, inputs=[Old(file)])])
+    assert did.submitted == []
+
+
+def test_two_calls_in_one_folder_leave_each_others_jobs_alone(made, tmp_path):
+    first, did = made
+    second = copy.copy(first)
+    second.submitted, first._submitted_job_clusters, second._submitted_job_clusters = {}, set(), set()
+    ours, theirs = job("x/1"), job("y/1")  # outputs are in the folder of their experiment
+    first.report_job_submission(SubmittedJobInfo(ours, "12", {"slurm_logfile": LOG}))
+    second.left = {"12"}  # the queue tells of both calls' jobs
+    second.run_jobs([theirs])
+    assert did.submitted == ["y/1"] and did.followed == [("x/1", "12")]
+    second.report_job_submission(SubmittedJobInfo(theirs, "13", {"slurm_logfile": LOG}))
+    second.cancel_jobs([])
+    assert (tmp_path / "cancelled").read_text() == "13\n"
+    assert first.records.read(ours.output[0]).job_id == "12" and first.records.read(theirs.output[0]) is None
+    assert list(first.submitted) == [ours]
+
+
+def test_a_job_that_slurm_may_have_forgotten_is_not_waited_for(made, slurm):
+    executor, did = made
+    for number in (1, 2):
+        info = SubmittedJobInfo(job(number), f"1{number}", {"slurm_logfile": LOG})
+        executor.report_job_submission(info)
+    again(executor, "11", "12")
+    slurm("squeue", "echo 12")
+    executor.looked -= module.FRESH_S + 1
+    executor.run_jobs([job(1), job(2)])
+    assert did.submitted == [1] and did.followed[2:] == [(2, "12")]
+
+
+def test_the_queue_is_asked_for_each_task_of_the_folders_jobs(slurm, tmp_path):
+    slurm("squeue", f'echo "$@" > {tmp_path}/asked; echo 12_1; echo 13')
+    assert in_queue("bupo-1") == {"12_1", "13"}
+    assert (tmp_path / "asked").read_text() == "--name bupo-1 --noheader --array --format=%i\n"
+
+
+def test_a_queue_that_does_not_answer_is_told(slurm):
+    slurm("squeue", "echo no controller >&2; exit 1")
+    with pytest.raises(OSError, match=r"left: no controller$"):
+        in_queue("bupo-1", pause=lambda seconds: None)
+
+
+def test_a_record_that_is_broken_is_none(tmp_path):
+    records = Records(tmp_path)
+    assert not records.any and records.read("x") is None
+    records.write("x", "12", "log", "make")
+    assert records.any and records.read("x").job_id == "12"
+    next(records.folder.iterdir()).write_text("{")
+    assert records.read("x") is None
