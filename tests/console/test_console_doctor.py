@@ -9,25 +9,13 @@ import pytest
 from paper_grid import write_grid
 
 from bupo.console import check_inputs, check_machine, check_software
-from bupo.console.check import Check
 from bupo.console.check_inputs import Repository, asked_hub, cached
 from bupo.console.check_software import Devices
 from bupo.console.slurm import Failed, ask
-from bupo.experiment.resources import Cluster, Job, Resources, Size
 from bupo.files import write_text
 
 REVISION = "1cfa9a7208912126459214e8b04321603b3df60c"
 NVIDIA = "echo 'NVIDIA A100-SXM4-80GB, 81920 MiB, 550.54'"
-
-
-def asking(hours):
-    """What jobs ask for, with so many hours for a training on GPUs."""
-    small, train = Job(cpus=1, mem_gb=1, hours=1), Job(cpus=1, mem_gb=1, hours=hours, gpus=8)
-    size = Size(model=small, entropy=small, train=train, sample=small)
-    return Resources(Cluster(small=small, sizes={"s": size}), {"m": size}, {})
-
-
-SHORT, LONG = asking(12), asking(16)
 
 
 @pytest.fixture
@@ -163,21 +151,6 @@ def test_slurms_partitions(programs):
     programs(sinfo="echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
     (check,), _ = check_machine.slurm()
     assert "Unable to contact slurm controller" in check.found and "scontrol ping" in check.remedy
-
-
-def test_hours_that_a_partition_does_not_allow_have_their_remedy(project, bupo, hub, programs):
-    rest = {"squeue": "exit 0", "scancel": "exit 0", "sbatch": "exit 0"}
-    programs(sinfo="echo 'all*|12:00:00'", **rest)
-    assert check_machine.hours(SHORT, [("train", "m")]) == [
-        Check("Slurm's time limits", "ok", "allow the hours that the jobs ask for")
-    ]
-    (check,) = check_machine.hours(LONG, [("train", "m"), ("grade", "m")])
-    assert check.found == "partition * (the default) allows 12 hours, and more are asked for: train of m 16"
-    assert (
-        check.status == "failed" and "partitions.gpu.max_hours" in check.remedy and "to 12," in check.remedy
-    )
-    programs(sinfo="echo 'all*|10:00'")
-    assert "train of tiny_qwen3 1" in doctor(bupo, "demo")[1]["Slurm's time limits"]["found"]
 
 
 def test_half_of_slurm_is_told(programs):

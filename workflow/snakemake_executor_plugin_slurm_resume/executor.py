@@ -194,7 +194,7 @@ class Executor(SlurmExecutor):
                 break
             jobs = [info.job for info, _ in refused]
             numbers, why = ", ".join(str(job.jobid) for job in jobs), refused[0][1].splitlines()[0]
-            self.logger.warning(f"Slurm did not take what is submitted again: {numbers}. {why}")
+            self.logger.warning(f"Slurm did not take jobs {numbers}; they are submitted again. {why}")
             time.sleep(PAUSE_S * attempt)
         for info, why in refused:
             super()._report_job_error_threadsafe(info, why)

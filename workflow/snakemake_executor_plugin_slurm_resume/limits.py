@@ -35,6 +35,6 @@ class TimeLimits:
             key = "gpu" if "gpu" in str(job.resources.get("gres", "")) else "cpu"
             where = f"Partition {partition}" if partition else "The default partition"
             self.logger.warning(
-                f"{where} allows {most / 60:g} hours, and {job.rule.name} asks for {asked / 60:g}: "
+                f"{where} allows {most / 60:g} h, and {job.rule.name} asks for {asked / 60:g} h: "
                 f"its jobs get what is allowed. Set partitions.{key}.max_hours in configs/cluster.yaml."
             )
