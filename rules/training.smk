@@ -46,7 +46,7 @@ rule train:
         tracking=TRACKING,
         # no input: what is in it changes nothing that is trained
         overrides=f"{PLAN.folder}/spec/training.yaml",
-        folder=f"{PLAN.folder}/runs/{{model}}/{{cell}}/seed{{seed}}",
+        folder=lambda wildcards, output: Path(output[0]).parent,
     message:
         "training: {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
     # Slurm tells every process of a job to end; this shell and its log stay until the training has saved.
