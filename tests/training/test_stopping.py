@@ -60,6 +60,8 @@ PROGRAM = """
 import signal, sys, time
 from bupo.training.stopping import Stopping
 
+# a shell that runs the tests in the background has it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 try:
     with Stopping() as stop:

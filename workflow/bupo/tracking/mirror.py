@@ -62,6 +62,7 @@ class Mirror:
             with suppress(UserError):  # the file is the training's to judge
                 self._waiting = {step: (stamp, line) for step, line in read_steps(metrics_file).items()}
         self._system = _system_metrics() if measure else None
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="MLflow")
 
     def start(self) -> None:
@@ -100,6 +101,7 @@ class Mirror:
         self._status = status
         self._over.set()
         self._thread.join(timeout=within_s)
+        self._given_up.set()  # what is missing is another's to log now, and nothing twice
         return len(self._waiting)
 
     def _run(self) -> None:
@@ -111,7 +113,8 @@ class Mirror:
                     return
                 pause = PERIOD_S
             elif over:
-                time.sleep(1.0)  # tried again until `close` gives up and the process ends
+                if self._given_up.wait(1.0):  # tried again until `close` gives up
+                    return
             else:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             self._over.wait(pause)
