@@ -8,13 +8,13 @@ from pathlib import Path
 from bupo.console.costs import Costs, nearest
 from bupo.console.measured import Measured, mean_tokens, measured
 from bupo.console.sizes import parameters_of, problems_in
-from bupo.console.workload import Workload, Workloads
 from bupo.entropy.settings import Analysis
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import Cell
 from bupo.experiment.groups import load_entry
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
+from bupo.experiment.workload import Workload, Workloads
 from bupo.validation import validated
 
 UNKNOWN = "not known"

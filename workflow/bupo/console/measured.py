@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from bupo.console.workload import Workload, workload_of
+from bupo.experiment.workload import Workload, workload_of
 from bupo.files import read_json, read_yaml
 from bupo.training.metrics import read_metrics
 

@@ -1,8 +1,8 @@
 import pytest
 
-from bupo.console.workload import Workloads, workload_of
 from bupo.errors import UserError
 from bupo.experiment.compose import compose_cell
+from bupo.experiment.workload import Workloads, workload_of
 
 OVERRIDES = ["data.train_batch_size=64", "+bupo.extra=1", "++actor_rollout_ref.rollout.n=3"]
 
