@@ -206,6 +206,9 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
                     "answer": answer,
                     "gold": asked["answer"],
                     "n_tokens": len(text) // 2,
+                    "finish_reason": "stop" if boxed else "length",
+                    "correct_math_verify": right,
+                    "correct_string": right and len(scores) >= 3,
                 }
             )
             shard.append(
@@ -249,7 +252,7 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
             "no_box_share": no_box,
             "mean_tokens": float(table["n_tokens"].mean()),
             "grader": "math_verify",
-            "grader_disagreements": 3,
+            "grader_disagreements": int(table["correct"].head(3).sum()),
             "grader_timeout_share": 0.001,
             "settings": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48},
         },

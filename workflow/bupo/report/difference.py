@@ -16,6 +16,7 @@ from bupo.evaluation.intervals import over_problems
 from bupo.evaluation.statistics import Floats
 from bupo.report.cells import MEAN, Cell, cells_of
 from bupo.report.compare import Comparison, comparison, corrected_family
+from bupo.report.endings import Endings, endings
 from bupo.report.records import BASE, Estimate, Results
 from bupo.report.scores import estimate
 
@@ -28,12 +29,15 @@ class PairedScore:
     """A pair of cells on one benchmark, or in the mean of all: both scores on the shared problems.
 
     Attributes:
+        a_ends, b_ends: how the responses to these problems ended.
         comparison: B less A.
     """
 
     pair: "Pair"
     a: Estimate
     b: Estimate
+    a_ends: Endings
+    b_ends: Endings
     comparison: Comparison
 
 
@@ -78,6 +82,11 @@ class Difference:
         """What answers the comparison: the trained pairs, in the mean or on the only benchmark."""
         wanted = MEAN if len(self.benchmarks) > 1 else next(iter(self.benchmarks))
         return [s for s in self.scores if s.comparison.benchmark == wanted and s.pair.trained]
+
+    @property
+    def headline_by_size(self) -> list[PairedScore]:
+        """The same, those that differ the most first."""
+        return sorted(self.headline, key=lambda s: -abs(s.comparison.difference.value))
 
 
 def difference(a: Results, b: Results, named: Mapping[str, str] | None = None) -> Difference:
@@ -192,7 +201,7 @@ def _score(a: Results, pair: Pair, name: str, within: Mapping[str, list[str]]) -
     one, other = (estimate(over_problems(*map(_array, each), level=a.level)) for each in (theirs, ours))
     against = a.experiment["name"]
     told = comparison(pair.b, against, name, deltas, seeds, a.level, a.resamples)
-    return PairedScore(pair, one, other, told)
+    return PairedScore(pair, one, other, endings(pair.a, within), endings(pair.b, within), told)
 
 
 def _values(cell: Cell, benchmark: str, ids: Sequence[str]) -> dict[str, float]:
@@ -241,6 +250,10 @@ def _facts(results: Results) -> dict[str, str]:
         if "model.safetensors" in model.sha256
     }
     found |= {f"problems kept of {each.name}": str(each.kept) for each in results.data}
+    found |= {
+        f"problems of {each.benchmark} in {each.train}": f"{each.inside}, {each.removed} rows removed for it"
+        for each in results.contamination
+    }
     return found | {f"trained rows of {e.name} for {e.model}": str(e.kept) for e in results.exports}
 
 

@@ -9,14 +9,19 @@ from bupo.figures.style import Look, cell_looks
 from bupo.files import write_json, write_text
 from bupo.report.cells import Cell
 from bupo.report.compare import ABOVE, BELOW
-from bupo.report.costs import StageCost
 from bupo.report.difference import Difference, PairedScore
+from bupo.report.difference_entropy import (
+    analysed_twice,
+    change_of_both,
+    last_snapshots,
+)
+from bupo.report.difference_tables import costs_of, differences_table, grids_of, tables
 from bupo.report.examples import Example, examples_of
+from bupo.report.figures_grid import grid_map
 from bupo.report.figures_scores import differences, pass_at_k
 from bupo.report.figures_training import CURVES, training_curve
 from bupo.report.html import environment
 from bupo.report.page import provenance, write_parts
-from bupo.report.table import Table
 from bupo.report.verdict import TOLD
 from bupo.report.words import points, span
 
@@ -53,7 +58,8 @@ def write_difference(found: Difference, out: Path) -> dict[str, Any]:
             panels_of=panels,
             benchmarks=list(dict.fromkeys(s.comparison.benchmark for s in found.scores)),
             percent_level=f"{100 * found.a.level:g}",
-            costs=_costs(found),
+            analysed=analysed_twice(found.a, found.b),
+            costs=costs_of(found),
             examples=_examples(found),
             reference=f"of {found.a.experiment['name']}",
             swatches={},
@@ -61,7 +67,8 @@ def write_difference(found: Difference, out: Path) -> dict[str, Any]:
         )
     )
     summary = _summary(found, told)
-    write_parts(out, [panel for group in panels.values() for panel in group], _tables(found))
+    named, _ = _named_cells(found)
+    write_parts(out, [panel for group in panels.values() for panel in group], tables(found, named))
     write_json(out / "summary.json", summary)
     write_text(out / "index.html", page)
     return summary
@@ -84,9 +91,7 @@ def answer(found: Difference) -> Told:
         tone = "mixed" if part else tone
     else:
         title, tone = f"Not resolved: no difference between {a} and {b} could be shown.", "open"
-    shown = (
-        sorted(told, key=lambda s: -abs(s.comparison.difference.value))[:TOLD] if len(told) > TOLD else told
-    )
+    shown = found.headline_by_size[:TOLD] if len(told) > TOLD else told
     sentences = [_sentence(score, found) for score in shown]
     if len(told) > TOLD:
         sentences.append(f"These differ the most; the other {len(told) - TOLD} cells are in the table below.")
@@ -111,15 +116,24 @@ def _panels(found: Difference) -> dict[str, list[Panel]]:
     labels = [Cell(p.b.model, p.label, [replace(p.b.first, layer_requested=None)]) for p in found.pairs]
     pair_looks = cell_looks([label.name for label in labels])
     models = list(dict.fromkeys(pair.b.model for pair in found.pairs))
-    a = found.a.experiment["name"]
+    a, b = found.a.experiment["name"], found.b.experiment["name"]
+    trained = [(s.pair.a, s.pair.b) for s in found.headline_by_size]
     drawn = {
         "answer": [
             differences(pairs, labels, pair_looks, model, a, found.a.level, first=first)
             for model in models
             for first in (True, False)
         ],
+        "grid": [grid_map(one, found.a.level) for one in grids_of(found)],
         "passk": [pass_at_k(shown, looks, model, name) for model in models for name in found.benchmarks],
         "training": [training_curve(shown, looks, model, curve) for model in models for curve in CURVES],
+        "entropy": [
+            *(change_of_both(twice, (a, b)) for twice in analysed_twice(found.a, found.b)),
+            *(
+                last_snapshots(found.a, found.b, [pair for pair in trained if pair[1].model == model], model)
+                for model in models
+            ),
+        ],
     }
     return {name: [panel for panel in each if panel is not None] for name, each in drawn.items()}
 
@@ -140,20 +154,22 @@ def _sections(panels: dict[str, list[Panel]]) -> list[tuple[str, str]]:
     every = {
         "answer": "Answer",
         "settings": "Settings",
+        "grid": "Layer × steps",
         "scores": "Scores",
         "passk": "pass@k",
         "training": "Training",
+        "entropy": "Entropy",
         "examples": "Examples",
         "cost": "Cost",
         "provenance": "Provenance",
     }
-    return [(id_, name) for id_, name in every.items() if panels.get(id_, True)]
+    return [(id_, name) for id_, name in every.items() if id_ == "entropy" or panels.get(id_, True)]
 
 
 def _examples(found: Difference) -> list[Example]:
     """Answers of the trained pairs that differ the most, on the first shared benchmark."""
     name = next(iter(found.benchmarks))
-    told = sorted(found.headline, key=lambda s: -abs(s.comparison.difference.value))[:MOST_EXAMPLES]
+    told = found.headline_by_size[:MOST_EXAMPLES]
     names = found.a.experiment["name"], found.b.experiment["name"]
     return [
         example
@@ -169,48 +185,13 @@ def _examples(found: Difference) -> list[Example]:
     ]
 
 
-def _costs(found: Difference) -> list[tuple[str, StageCost | None, StageCost | None]]:
-    ours, theirs = ({cost.stage: cost for cost in r.costs} for r in (found.a, found.b))
-    return [(stage, ours.get(stage), theirs.get(stage)) for stage in dict.fromkeys([*ours, *theirs])]
-
-
-def _tables(found: Difference) -> list[Table]:
-    columns = ("model", "cell_a", "cell_b", "benchmark", "a", "a_low", "a_high", "b", "b_low", "b_high")
-    more = (
-        "difference",
-        "low",
-        "high",
-        "seeds_low",
-        "seeds_high",
-        "n_problems",
-        "p_value",
-        "p_holm",
-        "verdict",
-    )
-    rows = [_row(score) for score in found.scores]
-    return [
-        Table("differences", (*columns, *more), rows),
-        Table("settings", ("key", "a", "b"), [tuple(row) for row in found.settings]),
-    ]
-
-
-def _row(score: PairedScore) -> tuple[str | float | int | None, ...]:
-    c, a, b = score.comparison, score.a, score.b
-    seeds = (c.over_seeds.low, c.over_seeds.high) if c.over_seeds else (None, None)
-    return (
-        *(c.model, score.pair.a.name, score.pair.b.name, c.benchmark, a.value, a.low, a.high),
-        *(b.value, b.low, b.high, c.difference.value, c.difference.low, c.difference.high, *seeds),
-        *(c.n_problems, c.p_value, c.corrected, c.words),
-    )
-
-
 def _summary(found: Difference, told: Told) -> dict[str, Any]:
-    columns, rows = _tables(found)[0].columns, _tables(found)[0].rows
+    told_of = differences_table(found.scores)
     return {
         "a": found.a.experiment["name"],
         "b": found.b.experiment["name"],
         "answer": asdict(told),
-        "differences": [dict(zip(columns, row, strict=True)) for row in rows],
+        "differences": [dict(zip(told_of.columns, row, strict=True)) for row in told_of.rows],
         "problems": {name: len(ids) for name, ids in found.benchmarks.items()},
         "problems_left_out": found.left_out,
         "settings": [dict(zip(("key", "a", "b"), row, strict=True)) for row in found.settings],
