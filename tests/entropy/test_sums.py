@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,42 @@ def test_only_the_states_grow_with_the_response(policies, monkeypatch):
     monkeypatch.setattr(sums_module, "BLOCK", 16)
     sums_of(policies, response_of("a", 40))
     assert lengths == [(16, 16, 16), (16, 16, 16), (8, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "dtype", "parts"),
+    [
+        (2.99, "float32", [(2, 18), (18, 34), (34, 42)]),
+        (2, "bfloat16", [(2, 18), (18, 34), (34, 42)]),
+        (0.5, "float32", [(2, 10), (10, 18), (18, 26), (26, 34), (34, 42)]),
+        (5, "float32", [(2, 42)]),
+    ],
+)
+def test_many_states_are_made_in_parts_to_the_same_sums(checkpoint, monkeypatch, blocks, dtype, parts):
+    """However few of them are held at a time: whole blocks, each from a forward pass over the whole response."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=getattr(torch, dtype)).eval()
+    policies = InternalPolicies(model)
+    monkeypatch.setattr(sums_module, "BLOCK", 8)
+    response = response_of("a", 40)
+    rows, whole = sums_of(policies, response)
+    made, held = [], []
+    make = policies.states
+
+    def states(ids, positions):
+        assert all(each() is None for each in held)  # the earlier ones are gone before there are more
+        found = make(ids, positions)
+        held.append(weakref.ref(found.parts))
+        made.append((positions.start, positions.stop))
+        assert len(ids) == 43
+        return found
+
+    monkeypatch.setattr(policies, "states", states)
+    bytes_each = (5 * 4 + 2) * 32 * (4 if dtype == "float32" else 2)  # 4 layers of width 32
+    monkeypatch.setattr(sums_module, "HELD", int(blocks * 8 * bytes_each))
+    again, found = sums_of(policies, response)
+    assert made == parts and again == rows and list(found) == list(whole)
+    for name, each in whole.items():
+        np.testing.assert_array_equal(found[name].sums, each.sums)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

@@ -1,6 +1,6 @@
 """Sums over the tokens of one problem, from one forward pass over each of its responses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from bupo.entropy.responses import Response
 from bupo.entropy.settings import Analysis
 from bupo.entropy.tables import SliceSums
 from bupo.errors import UserError
-from bupo.policies import ByPolicy, InternalPolicies
+from bupo.policies import PARTS, ByPolicy, InternalPolicies
 
 BLOCK = 512  # positions measured at a time: only the states grow with the response
+# Bytes of states at a time: a GPU of 80 GB holds so many beside 33 billion parameters in bfloat16, 66 GB.
+HELD = 2**33
 
 
 def problem_sums(
@@ -23,7 +25,7 @@ def problem_sums(
     slices: Sequence[Mapping[str, NDArray[np.bool_]]],
     settings: Analysis,
 ) -> tuple[list[Row], list[SliceSums]]:
-    """One forward pass over each response to one problem.
+    """One forward pass over each response to one problem; several where its states take more than `HELD`.
 
     Args:
         slices: for each response and slice, which of its tokens the slice has, [T].
@@ -53,22 +55,15 @@ def _response_sums(
     policies: InternalPolicies, response: Response, masks: Tensor, settings: Analysis
 ) -> tuple[list[Row], Tensor]:
     """The sums over the tokens of each slice, float64 [S, R]; ``masks`` [S, T]."""
-    ids = torch.tensor(response.prompt_ids + response.response_ids)
-    states = policies.states(ids, response.positions)
-    device = states.final.device
+    device = policies.decoder.device
     tokens, masks = torch.tensor(response.response_ids, device=device), masks.to(device)
     rows: list[Row] = []
     parts = []
-    for start in range(0, len(tokens), BLOCK):
-        here = slice(start, start + BLOCK)
+    for here, states in _blocks(policies, response):
         rows, values = measure(
-            policies,
-            _positions(states, here),
-            tokens[here],
-            settings.lenses,
-            settings.temperature,
-            settings.anchor_layers,
+            policies, states, tokens[here], settings.lenses, settings.temperature, settings.anchor_layers
         )
+        del states  # a view, which would hold all of them beside the next ones
         if not torch.isfinite(values).all():
             row = rows[int((~torch.isfinite(values)).any(1).nonzero()[0])]
             raise UserError(
@@ -77,6 +72,24 @@ def _response_sums(
             )
         parts.append(masks[:, here] @ values.double().T)
     return rows, torch.stack(parts).sum(0).cpu()
+
+
+def _blocks(policies: InternalPolicies, response: Response) -> Iterator[tuple[slice, ByPolicy]]:
+    """Which tokens of a response, and the states that predict them: a block at a time, none is left out.
+
+    Each forward pass is over the whole sequence, so that many give the same states as one.
+    """
+    ids = torch.tensor(response.prompt_ids + response.response_ids)
+    first, stop = response.positions.start, response.positions.stop
+    weight = policies.decoder.unembedding
+    each = (policies.total * len(PARTS) + 2) * weight.shape[1] * weight.element_size()
+    most = max(1, HELD // (each * BLOCK)) * BLOCK
+    for start in range(first, stop, most):
+        states = policies.states(ids, slice(start, min(start + most, stop)))
+        for begin in range(0, len(states.final), BLOCK):
+            token = start - first + begin
+            yield slice(token, token + BLOCK), _positions(states, slice(begin, begin + BLOCK))
+        del states
 
 
 def _positions(states: ByPolicy, here: slice) -> ByPolicy:
