@@ -1,5 +1,7 @@
+from collections import Counter
 from decimal import Decimal
 from itertools import chain
+from math import sqrt
 
 import pytest
 
@@ -9,8 +11,8 @@ from bupo.published.tables import MEAN, published_pattern, published_tables, ref
 
 PAPER = {
     "data": {"benchmarks": ["amc23", "math500", "aime24", "aime25"], "limits": {}},
-    "training": {"steps": 300, "settings": "paper", "overrides": []},
-    "evaluation": {"temperature": 1.0, "top_p": 1.0},
+    "training": {"engine": "gpu", "steps": 300, "settings": "paper", "overrides": []},
+    "evaluation": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 7168, "samples": 32},
 }
 BUPO = {
     "model": "qwen3_4b",
@@ -56,38 +58,85 @@ def test_a_mean_that_is_not_that_of_its_parts_has_a_footnote():
         assert wrong == any("printed mean" in note for note in chain(row.notes, table.notes)), row
 
 
-def test_a_score_that_no_number_of_right_answers_gives_has_a_footnote():
-    of = reference().evaluation
-    impossible = []
+def shares(percent, *counts):
+    """Whether so many right answers of the count print as the percentage, for each count."""
+    nearest = [Decimal(round(percent * count / 100) * 100) / count for count in counts]
+    return [abs(share - decimal(percent)) <= Decimal("0.005") for share in nearest]
+
+
+def impossible():
+    """The scores that no number of right answers gives, with their tables and benchmarks."""
+    of, found = reference().evaluation, []
     for _, table, row in ROWS:
-        if table.seeds > 1:
-            continue
-        for name, percent in row.scores.items():
-            if name not in of.samples:
-                continue
+        for name in row.scores.keys() & of.samples.keys():
             answers = of.samples[name] * of.problems[name]
-            nearest, of_three = (
-                Decimal(round(percent * count / 100) * 100) / count for count in (answers, 3 * answers)
-            )
-            told = any(
-                f"{percent:.2f}" in note and " share of" in note for note in chain(row.notes, table.notes)
-            )
-            if abs(nearest - decimal(percent)) > Decimal("0.005"):
-                assert abs(of_three - decimal(percent)) > Decimal("0.005")
-                impossible.append(percent)
-                assert told, (row, name, nearest)
-            else:
-                assert not told, (row, name)
-    assert sorted(impossible) == [
+            if table.seeds == 1 and not any(shares(row.scores[name], answers, 3 * answers)):
+                found.append((table, row, name))
+    return found
+
+
+def notes_of(table, row, name):
+    """The footnotes that tell a score's digits."""
+    return [note for note in chain(row.notes, table.notes) if f"{row.scores[name]:.2f}" in note]
+
+
+def test_a_score_that_no_number_of_right_answers_gives_has_a_footnote():
+    of, wrong = reference().evaluation, impossible()
+    for _, table, row in ROWS:
+        for name in row.scores.keys() & of.samples.keys() if table.seeds == 1 else ():
+            told = name != "math500" and any(" share of" in note for note in notes_of(table, row, name))
+            assert told == ((table, row, name) in wrong), (row, name)
+            # what is a share of three runs' answers is one of a single run's too
+            assert told or all(shares(row.scores[name], of.samples[name] * of.problems[name])), (row, name)
+    assert sorted(row.scores[name] for _, row, name in wrong) == [
         *(1.24, 7.58, 7.72, 7.8, 14.14, 16.17, 18.6, 23.2, 23.67, 26.17, 30.12, 34.21, 75.55, 80.08, 80.86),
     ]
 
 
-@pytest.mark.parametrize("percent", [14.14, 80.08])
-def test_two_of_these_are_shares_of_twice_as_many_answers(percent):
-    (row,) = [row for *_, row in ROWS if row.scores.get("amc23") == percent]
-    assert any("share of 40 x 32" in note for note in row.notes)
-    assert f"{round(percent * 12.8) / 12.8:.2f}" == f"{percent:.2f}"
+def test_scores_that_are_shares_of_twice_as_many_answers_are_told():
+    twice = [
+        found for found in impossible() if found[2] == "amc23" and all(shares(found[1].scores["amc23"], 1280))
+    ]
+    assert len(twice) == 8
+    assert all(any("of 40 x 32" in note for note in notes_of(*found)) for found in twice)
+
+
+def test_table_1_is_one_of_the_three_runs_of_table_10_but_for_one_score():
+    """None of three values is farther from their mean than 2/sqrt(3) of their standard deviations."""
+    outside = []
+    for row in published_tables()["seeds"].rows:
+        main = next(
+            r for r in published_tables()["main"].rows if (r.model, r.method) == (row.model, row.method)
+        )
+        for name, mean in row.scores.items():
+            apart, rounding = abs(main.scores[name] - mean), 0.005
+            if apart - 2 * rounding > 2 / sqrt(3) * (row.deviations[name] + rounding):
+                outside.append((row, main, name))
+    ((row, main, name),) = outside
+    assert (row.model, row.method, name) == ("octothinker_3b", "bupo", "aime25")
+    assert any("0.42" in note and "3.86" in note for note in row.notes)
+    assert any("3.86" in note for note in main.notes)
+
+
+def test_the_page_counts_as_the_tables_do(root):
+    wrong = impossible()
+    places = Counter(table.place for table, *_ in wrong)
+    twice = sum(name == "amc23" and all(shares(row.scores[name], 40 * 32)) for _, row, name in wrong)
+    main = [row.scores for row in published_tables()["main"].rows]
+    ablations = [
+        row.scores["math500"]
+        for name in ("s_inter", "layer", "final_norm", "layer_aware")
+        for row in published_tables()[name].rows
+        if "math500" in row.scores and row.scores not in main
+    ]
+    page = " ".join((root / "docs/paper.md").read_text(encoding="utf-8").split())
+    for sentence in (
+        f"{len(wrong)} scores cannot be what they are said to be",
+        ", ".join(f"{places[p]} in {p}" for p in sorted(places, key=lambda p: int(p.split()[1]))),
+        f"{twice} of them",
+        f"{sum(all(shares(p, 500)) for p in ablations)} of the {len(ablations)} scores on MATH500",
+    ):
+        assert sentence in page, sentence
 
 
 def test_a_row_that_two_tables_have_is_the_same_in_both():
@@ -122,21 +171,49 @@ def test_another_cell_is_set_beside_nothing(change):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "cell", "sentence"),
+    ("part", "change", "sentence"),
     [
-        ({}, {"train_set": "math"}, "trained on math, the paper's on deepmath5k"),
-        ({}, {"learning_rate": 1e-5}, "trained with learning rate 1e-05, the paper's 1e-06"),
-        ({"training": {"steps": 20, "settings": "paper"}}, {}, "trained for 20 steps, the paper's for 300"),
-        ({"training": {"steps": 300, "settings": "scripts"}}, {}, "settings/scripts.yaml"),
-        ({"training": {"steps": 300, "overrides": ["data.shuffle=false"]}}, {}, "trained with data.shuffle=false"),
-        ({"evaluation": {"temperature": 0.6, "top_p": 1.0}}, {}, "evaluated with temperature 0.6"),
-        ({"data": {"benchmarks": ["aime24"], "limits": {"aime24": 6}}}, {}, "the first 6 problems of aime24"),
-        ({"data": {"benchmarks": ["aime24"], "limits": {"deepmath5k": 9}}}, {}, "trained on the first 9 problems"),
+        ("cell", {"train_set": "math"}, "trained on math, the paper's on deepmath5k"),
+        ("cell", {"learning_rate": 1e-5}, "trained with learning rate 1e-05, the paper's 1e-06"),
+        ("training", {"steps": 20}, "trained for 20 steps, the paper's for 300"),
+        ("training", {"settings": "scripts"}, "settings/scripts.yaml"),
+        ("training", {"engine": "cpu"}, "engine/cpu.yaml"),
+        ("training", {"overrides": ["data.shuffle=false"]}, "trained with data.shuffle=false"),
+        ("evaluation", {"temperature": 0.6}, "evaluated with temperature 0.6"),
+        ("evaluation", {"max_new_tokens": 1024}, "evaluated with responses of at most 1024 tokens"),
+        ("evaluation", {"samples": 16}, "evaluated with samples 16, the paper's 32 (aime24, aime25)"),
+        ("data", {"benchmarks": ["aime24"], "limits": {"aime24": 6}}, "the first 6 problems of aime24"),
+        ("data", {"limits": {"deepmath5k": 9}}, "trained on the first 9 problems"),
+        ("data", {"max_prompt_tokens": 512}, "problems of at most 512 tokens, the authors' scripts on those of 1024"),
+        ("data", {"keep_unreadable": True}, "whose answer our grader cannot read"),
     ],
 )  # fmt: skip
-def test_what_differs_is_named(experiment, cell, sentence):
-    for row in published_for({**PAPER, **experiment}, {**GRPO, **cell}):
+def test_what_differs_is_named(part, change, sentence):
+    cell = {**GRPO, **change} if part == "cell" else GRPO
+    experiment = PAPER if part == "cell" else {**PAPER, part: {**PAPER[part], **change}}
+    rows = published_for(experiment, cell)
+    assert [row.table for row in rows] == ["main", "seeds"]
+    for row in rows:
         assert not row.comparable and len(row.differences) == 1 and sentence in row.differences[0]
+
+
+def test_fewer_samples_are_told_by_the_papers_number_of_them():
+    few = {**PAPER, "evaluation": {**PAPER["evaluation"], "samples": 4}}
+    (row, _) = published_for(few, GRPO)
+    assert row.differences == (
+        "evaluated with samples 4, the paper's 16 (amc23, math500)",
+        "evaluated with samples 4, the paper's 32 (aime24, aime25)",
+    )
+
+
+def test_only_the_benchmarks_of_a_row_count_for_it():
+    mixed = {
+        **PAPER,
+        "data": {"benchmarks": ["aime24", "minerva"], "limits": {"aime24": 6}},
+        "evaluation": {**PAPER["evaluation"], "samples": 16},
+    }
+    rows = {row.table: row for row in published_for(mixed, GRPO)}
+    assert len(rows["main"].differences) == 2 and rows["out_of_domain"].comparable
 
 
 def test_the_learning_rate_that_is_the_methods_own_is_the_papers():

@@ -77,7 +77,7 @@ def published_for(experiment: Mapping[str, Any], cell: Mapping[str, Any]) -> lis
             if not row.scores.keys() & evaluated:
                 continue
             found.append((table, row))
-            results.append(_published(name, table, row, _differences(experiment, cell)))
+            results.append(_published(name, table, row, _differences(experiment, cell, row)))
     return results
 
 
@@ -109,30 +109,43 @@ def _published(name: str, table: PublishedTable, row: Row, differences: tuple[st
     )
 
 
-def _differences(experiment: Mapping[str, Any], cell: Mapping[str, Any]) -> tuple[str, ...]:
-    known = reference()
-    evaluation = experiment["evaluation"]
-    found = [
-        f"evaluated with {key} {evaluation[key]}, the paper's {value}"
-        for key, value in (
-            ("temperature", known.evaluation.temperature),
-            ("top_p", known.evaluation.top_p),
-        )
-        if evaluation[key] != value
-    ]
-    limits = experiment["data"].get("limits", {})
+def _differences(experiment: Mapping[str, Any], cell: Mapping[str, Any], row: Row) -> tuple[str, ...]:
+    data = experiment["data"]
+    parts = reference().evaluation.samples.keys() if MEAN in row.scores else set()
+    benchmarks = [name for name in data["benchmarks"] if name in row.scores.keys() | parts]
+    found = _evaluation_differences(experiment["evaluation"], benchmarks)
+    limits = data.get("limits", {})
     found += [
-        f"evaluated on the first {limits[name]} problems of {name}"
-        for name in experiment["data"]["benchmarks"]
-        if name in limits
+        f"evaluated on the first {limits[name]} problems of {name}" for name in benchmarks if name in limits
     ]
     if cell["method"] != BASE:
-        found += _training_differences(experiment["training"], cell, limits)
+        found += _data_differences(data, cell, limits)
+        found += _training_differences(experiment["training"], cell)
     return tuple(found)
 
 
-def _training_differences(
-    training: Mapping[str, Any], cell: Mapping[str, Any], limits: Mapping[str, int]
+def _evaluation_differences(evaluation: Mapping[str, Any], benchmarks: list[str]) -> list[str]:
+    known = reference().evaluation
+    found = [
+        f"evaluated with {key} {evaluation[key]}, the paper's {value}"
+        for key, value in (("temperature", known.temperature), ("top_p", known.top_p))
+        if evaluation[key] != value
+    ]
+    if evaluation["max_new_tokens"] != known.max_new_tokens:
+        found.append(
+            f"evaluated with responses of at most {evaluation['max_new_tokens']} tokens, "
+            f"where {known.max_new_tokens} are taken for the paper's"
+        )
+    # more samples than the paper's estimate the same score with a smaller error, fewer with a larger one
+    for samples in sorted({known.samples[name] for name in benchmarks if name in known.samples}):
+        if evaluation["samples"] < samples:
+            of = ", ".join(name for name in benchmarks if known.samples.get(name) == samples)
+            found.append(f"evaluated with samples {evaluation['samples']}, the paper's {samples} ({of})")
+    return found
+
+
+def _data_differences(
+    data: Mapping[str, Any], cell: Mapping[str, Any], limits: Mapping[str, int]
 ) -> list[str]:
     known = reference().training
     found = []
@@ -140,11 +153,30 @@ def _training_differences(
         found.append(f"trained on {cell['train_set']}, the paper's on {known.train_set}")
     if cell["train_set"] in limits:
         found.append(f"trained on the first {limits[cell['train_set']]} problems")
+    if data.get("max_prompt_tokens", known.max_prompt_tokens) != known.max_prompt_tokens:
+        found.append(
+            f"trained on problems of at most {data['max_prompt_tokens']} tokens, "
+            f"the authors' scripts on those of {known.max_prompt_tokens}"
+        )
+    if data.get("keep_unreadable"):
+        found.append("trained also on problems whose answer our grader cannot read")
+    return found
+
+
+def _training_differences(training: Mapping[str, Any], cell: Mapping[str, Any]) -> list[str]:
+    known = reference().training
+    found = []
     if training["steps"] != known.steps:
         found.append(f"trained for {training['steps']} steps, the paper's for {known.steps}")
     if cell.get("learning_rate") not in (None, known.learning_rate):
         found.append(
             f"trained with learning rate {cell['learning_rate']:g}, the paper's {known.learning_rate:g}"
+        )
+    if training["engine"] != known.engine:
+        # an engine may lay its own sizes over the paper's, as cpu does
+        found.append(
+            f"trained with the sizes and the precision of engine/{training['engine']}.yaml, "
+            f"not of engine/{known.engine}.yaml"
         )
     if training.get("settings", known.settings) != known.settings:
         found.append(f"trained with the numbers of settings/{training['settings']}.yaml, not the paper's")

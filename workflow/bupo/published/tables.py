@@ -14,24 +14,33 @@ _FOLDER = Path(__file__).parent
 
 
 class TrainingReference(Strict):
-    """How the published runs were trained, but for their layer and s_inter."""
+    """How the published runs were trained, but for their layer and s_inter.
+
+    Attributes:
+        max_prompt_tokens: the authors' scripts'; the paper does not state it.
+        engine: of ours, the one that changes none of the paper's numbers.
+    """
 
     train_set: str
+    max_prompt_tokens: int
     steps: int
     learning_rate: float
     settings: str
+    engine: str
 
 
 class EvaluationReference(Strict):
     """How they were evaluated.
 
     Attributes:
+        max_new_tokens: taken for the paper's, which does not state it.
         samples: for each problem, by benchmark.
         problems: of each benchmark.
     """
 
     temperature: float
     top_p: float
+    max_new_tokens: int
     samples: dict[str, int]
     problems: dict[str, int]
 
