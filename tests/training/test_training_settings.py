@@ -108,16 +108,16 @@ def test_layers_of_a_model_that_sees_images_are_those_of_its_text(bupo_config, t
 
 
 @pytest.mark.parametrize(
-    ("settings", "model", "updates", "length", "reduction"),
+    ("settings", "model", "updates", "length", "reduction", "grader"),
     [
-        ("paper", "qwen3_4b", 16, 7168, "seq-mean-token-mean"),
-        ("paper", "octothinker_3b", 16, 3072, "seq-mean-token-mean"),
-        ("scripts", "qwen3_8b", 4, 8192, "token-mean"),
-        ("scripts", "octothinker_8b", 4, 3072, "token-mean"),
-        ("scripts", "another", 4, 8192, "token-mean"),
+        ("paper", "qwen3_4b", 16, 7168, "seq-mean-token-mean", "math_verify"),
+        ("paper", "octothinker_3b", 16, 3072, "seq-mean-token-mean", "math_verify"),
+        ("scripts", "qwen3_8b", 4, 8192, "token-mean", "string"),
+        ("scripts", "octothinker_8b", 4, 3072, "token-mean", "string"),
+        ("scripts", "another", 4, 8192, "token-mean", "string"),
     ],
 )
-def test_the_numbers_of_paper_and_scripts(root, settings, model, updates, length, reduction):
+def test_the_numbers_of_paper_and_scripts(root, settings, model, updates, length, reduction, grader):
     values = {
         "bupo.model": model,
         "bupo.cell": "c",
@@ -130,6 +130,7 @@ def test_the_numbers_of_paper_and_scripts(root, settings, model, updates, length
     actor, critic = config["actor_rollout_ref"]["actor"], config["critic"]
     assert config["bupo"]["settings"] == settings and "of_model" not in config
     assert config["data"]["max_response_length"] == length
+    assert config["reward"]["custom_reward_function"]["reward_kwargs"] == {"grader": grader}
     for part in (actor, critic):
         assert (
             config["data"]["train_batch_size"] / part["ppo_mini_batch_size"] * part["ppo_epochs"] == updates

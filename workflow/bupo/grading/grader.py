@@ -66,7 +66,7 @@ class Grader:
     ``string`` rule.
 
     Args:
-        rule: ``math_verify`` (equal as mathematics) or ``string`` (the paper's: equal as normalised strings).
+        rule: ``math_verify`` (equal as mathematics) or ``string`` (of the scripts: equal as strings).
         limit_s: processor time of the parser for one pair in seconds; by the clock at most four times that.
 
     Raises:

@@ -1,4 +1,4 @@
-r"""The paper's rule: two answers are equal when their normalised strings are.
+r"""The rule of the authors' scripts: two answers are equal when their normalised strings are.
 
 The normalisation removes what LaTeX leaves to taste (spacing, ``\left``, ``\dfrac``, units in ``\text``) and
 computes nothing: ``0.5`` and ``\frac{1}{2}`` are the only values it identifies beyond spelling.
