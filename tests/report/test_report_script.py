@@ -1,14 +1,11 @@
 """The page's script in a browser: sorting and filtering, and the page without it."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
+from browser import FLAGS, PROGRAM
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 TABLE = 'document.querySelector("#scores table:last-of-type")'
 ACT = """
 <script>
@@ -32,12 +29,12 @@ document.body.dataset.log = log.join("|") + "|focus=" + document.activeElement.t
 
 @pytest.fixture(scope="module")
 def log(demo, tmp_path_factory):
-    if BROWSER is None:
+    if PROGRAM is None:
         pytest.skip("no browser to run the page's script in")
     folder = tmp_path_factory.mktemp("page")
     html = (demo / "report/index.html").read_text().replace("</body>", ACT + "</body>")
     (folder / "page.html").write_text(html)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
+    command = [PROGRAM, *FLAGS, f"--user-data-dir={folder}/profile"]
     done = subprocess.run(
         [*command, "--dump-dom", f"file://{folder}/page.html"], capture_output=True, text=True, timeout=180
     )
