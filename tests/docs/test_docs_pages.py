@@ -5,6 +5,8 @@ import runpy
 
 import pytest
 
+from bupo.experiment.groups import names_in
+
 PAGES = ("README.md", "docs/*.md")
 MADE = {"benchmarks/gpu_check.json", "docs/api"}
 
@@ -30,6 +32,14 @@ def test_files_that_are_named_are_there(root, pages):
         for path in named:
             if "my_" not in path and path not in MADE:
                 assert (root / path).exists(), f"{page.name}: {path}"
+
+
+@pytest.mark.parametrize("group", ["algorithm", "data", "engine", "evaluation", "settings"])
+def test_every_entry_of_a_group_is_named(root, pages, group):
+    """In backticks; models are told by their families, experiments on the page of the paper."""
+    named = set().union(*(re.findall(r"`[^`\n]+`", page.read_text(encoding="utf-8")) for page in pages))
+    words = {word for text in named for word in re.findall(r"\w+", text)}
+    assert set(names_in(root / "configs", group)) <= words
 
 
 def test_the_readme_is_short(root):
