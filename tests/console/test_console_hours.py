@@ -4,7 +4,8 @@ import json
 
 from bupo.console import check_machine
 from bupo.console.check import Check
-from bupo.experiment.resources import Cluster, Job, Resources, Size
+from bupo.experiment.cluster import Cluster, Job, Size
+from bupo.experiment.resources import Resources
 
 SLURM = {"squeue": "exit 0", "scancel": "exit 0", "sbatch": "exit 0"}
 

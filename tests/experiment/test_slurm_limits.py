@@ -70,7 +70,7 @@ def test_a_partition_that_bounds_is_told_once_with_the_key(limits):
         found.bound(job(runtime=90, slurm_partition="short", gres="gpu:8"))
     assert said == [
         "Partition short allows 0.5 h, and train asks for 1.5 h: its jobs get what is allowed. "
-        "Set partitions.gpu.max_hours in configs/cluster.yaml."
+        "Set that partition's max_hours in configs/cluster.yaml."
     ]
 
 

@@ -68,11 +68,16 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     """The keys that ``model`` knows at a nested location; empty where the type there is not a model."""
+    names_follow = False
     for part in location:
+        if names_follow:  # any name is right there
+            names_follow = False
+            continue
         fields = getattr(model, "model_fields", {})
         if part not in fields:
             return []
         annotation = fields[part].annotation
+        names_follow = getattr(annotation, "__origin__", None) is dict
         arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
         model = annotation if hasattr(annotation, "model_fields") else (arguments or [None])[0]
     return list(getattr(model, "model_fields", {}))

@@ -32,9 +32,8 @@ class TimeLimits:
         job.resources.runtime = max(1, int(most))
         if partition not in self.told:
             self.told.add(partition)
-            key = "gpu" if "gpu" in str(job.resources.get("gres", "")) else "cpu"
             where = f"Partition {partition}" if partition else "The default partition"
             self.logger.warning(
                 f"{where} allows {most / 60:g} h, and {job.rule.name} asks for {asked / 60:g} h: "
-                f"its jobs get what is allowed. Set partitions.{key}.max_hours in configs/cluster.yaml."
+                "its jobs get what is allowed. Set that partition's max_hours in configs/cluster.yaml."
             )

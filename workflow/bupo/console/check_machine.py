@@ -67,24 +67,26 @@ def hours(resources: Resources, jobs: Iterable[tuple[str, str]]) -> list[Check]:
     """
     if shutil.which("sbatch") is None or isinstance(limits := time_limits(), Failed):
         return []  # `slurm` tells of it
-    above: dict[str, list[str]] = {"cpu": [], "gpu": []}
-    names = {"cpu": resources.cluster.partitions.cpu.name, "gpu": resources.cluster.partitions.gpu.name}
-    most = {key: time_limit(limits, name) / 60 for key, name in names.items()}
+
+    def most(partition: str | None) -> float:
+        return time_limit(limits, partition) / 60
+
+    above: dict[tuple[str, str | None], list[str]] = {}
     for rule, model in jobs:
-        asked = resources.of(rule, model)
-        key, wanted = "gpu" if "gres" in asked else "cpu", int(asked["runtime"]) / 60
-        if wanted > most[key]:
-            above[key].append(f"{rule} of {model} {wanted:g}")
+        job, asked = resources.job(rule, model), resources.of(rule, model)
+        key, name = resources.cluster.key(job), resources.cluster.partition(job).name
+        wanted = int(asked["runtime"]) / 60
+        if wanted > most(name):
+            above.setdefault((key, name), []).append(f"{rule} of {model} {wanted:g}")
     checks = [
         failed(
             "Slurm's time limits",
-            f"partition {names[key] or '* (the default)'} allows {most[key]:g} hours, "
+            f"partition {name or '* (the default)'} allows {most(name):g} hours, "
             f"and more are asked for: {', '.join(listed)}",
-            f"set partitions.{key}.max_hours in configs/cluster.yaml to {most[key]:g}, "
+            f"set partitions.{key}.max_hours in configs/cluster.yaml to {most(name):g}, "
             f"or partitions.{key}.name to one that allows more",
         )
-        for key, listed in above.items()
-        if listed
+        for (key, name), listed in above.items()
     ]
     return checks or [ok("Slurm's time limits", "allow the hours that the jobs ask for")]
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-
 from bupo.errors import UserError
+from bupo.experiment.cluster import FILE, Cluster, Job, Size, load_cluster
 from bupo.models.config import ModelConfig
-from bupo.validation import Strict, load_yaml, validated
 
-FILE = "cluster.yaml"
 GROWTH = 1.5
 """How much more memory and time a job asks for after each failure."""
 KINDS: dict[str, Literal["model", "entropy", "train", "sample"] | None] = {
@@ -30,64 +27,6 @@ KINDS: dict[str, Literal["model", "entropy", "train", "sample"] | None] = {
 _OVERRIDE = re.compile(r"\+{0,2}trainer\.(nnodes|n_gpus_per_node)=(\d+)")
 
 
-class Partition(Strict):
-    """Where jobs go; see the comments in the file."""
-
-    name: str | None = None
-    gpu: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.]+$")
-    max_mem_gb: PositiveFloat | None = None
-    max_hours: PositiveFloat | None = None
-    options: str = ""
-
-
-class Partitions(Strict):
-    """For jobs without and with GPUs."""
-
-    cpu: Partition = Partition()
-    gpu: Partition = Partition()
-
-
-class Job(Strict):
-    """A job of one kind: processors, memory and GPUs of each of its nodes, and hours."""
-
-    cpus: PositiveInt
-    mem_gb: PositiveFloat
-    hours: PositiveFloat
-    gpus: NonNegativeInt = 0
-    nodes: PositiveInt = 1
-
-
-class Size(Strict):
-    """The jobs of models of one size."""
-
-    model: Job
-    entropy: Job
-    train: Job
-    sample: Job
-
-
-class Cluster(Strict):
-    """``configs/cluster.yaml``."""
-
-    partitions: Partitions = Partitions()
-    account: str | None = None
-    small: Job
-    sizes: dict[str, Size] = Field(min_length=1)
-
-    def partition(self, job: Job) -> Partition:
-        """Where a job goes."""
-        return self.partitions.gpu if job.gpus else self.partitions.cpu
-
-
-def load_cluster(configs: Path) -> Cluster:
-    """The cluster that ``configs/cluster.yaml`` describes.
-
-    Raises:
-        UserError: it has a mistake.
-    """
-    return validated(Cluster, load_yaml(configs / FILE), configs / FILE)
-
-
 @dataclass(frozen=True)
 class Resources:
     """What the jobs of one experiment ask for.
@@ -102,6 +41,16 @@ class Resources:
     sizes: Mapping[str, Size]
     overrides: Mapping[str, Sequence[str]]
 
+    def job(self, rule: str, model: str | None) -> Job:
+        """A job as the file describes it.
+
+        Args:
+            rule: a key of `KINDS`.
+            model: that the job is about.
+        """
+        kind = KINDS[rule]
+        return getattr(self.sizes[model], kind) if kind and model else self.cluster.small
+
     def of(self, rule: str, model: str | None, attempt: int = 1) -> dict[str, int | str]:
         """The resources of a job, by Snakemake's names; what is not there is left to the cluster.
 
@@ -110,8 +59,7 @@ class Resources:
             model: that the job is about.
             attempt: 1, and one more after each failure.
         """
-        kind = KINDS[rule]
-        job = getattr(self.sizes[model], kind) if kind and model else self.cluster.small
+        job = self.job(rule, model)
         where = self.cluster.partition(job)
         found: dict[str, int | str] = {
             "mem_mb": round(1024 * _grown(job.mem_gb, where.max_mem_gb, attempt)),
@@ -125,7 +73,13 @@ class Resources:
             if not job.gpus:  # beside GPUs the executor takes it for tasks of each GPU
                 found["tasks"] = job.nodes
         options = " ".join(filter(None, [*_options(rule, job), where.options]))
-        named = {"slurm_partition": where.name, "slurm_account": self.cluster.account, "slurm_extra": options}
+        named = {
+            "slurm_partition": where.name,
+            "slurm_account": job.account or self.cluster.account,
+            "qos": job.qos or where.qos,
+            "constraint": where.constraint,
+            "slurm_extra": options,
+        }
         return found | {key: value for key, value in named.items() if value}
 
     def by_job(self, rule: str) -> dict[str, int | str | Callable[..., int | str | None]]:
