@@ -30,7 +30,11 @@ def log_of(tmp_path, code, **variables):
         ({"CUDA_VISIBLE_DEVICES": "0,3"}, 2),
         ({"CUDA_VISIBLE_DEVICES": ""}, 0),
         ({"SLURM_JOB_ID": "7", "SLURM_GPUS_ON_NODE": "8", "SLURM_JOB_NUM_NODES": "2"}, 16),
-        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}, 0),
+        # a task of an array, and one without a GPU
+        ({"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2", "CUDA_VISIBLE_DEVICES": "0"}, 1),
+        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "GPU-8932f937,MIG-c6d4f1ef"}, 2),
+        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 0),
+        ({"SLURM_JOB_ID": "7"}, 0),
     ],
 )
 def test_a_stage_ends_its_log_with_what_it_cost(tmp_path, variables, gpus):
@@ -55,3 +59,23 @@ def test_the_last_line_counts(tmp_path):
     )
     log.write_text("\n".join(lines) + "\n")
     assert read_spent(log) == Spent(5.5, 4.0, 2)
+
+
+@pytest.mark.parametrize(("command", "tells"), [("make", True), ("look", False), ("", False)])
+def test_of_several_commands_only_stages_tell(tmp_path, command, tells):
+    code = f"import sys; from bupo.errors import *; sys.argv[1:] = {command.split()}\n"
+    log = log_of(tmp_path, code + "run_command(lambda: None, stages=('make',))", SLURM_JOB_ID="7")
+    assert log.read_text().count("[slurm] job 7 on ") == log.read_text().count("[spent] ") == tells
+
+
+@pytest.mark.parametrize("command", ["experiment check demo", "evaluation tasks"])
+def test_a_persons_command_tells_no_cost(root, command):
+    program, *words = command.split()
+    done = subprocess.run(
+        [sys.executable, "-m", f"bupo.{program}", *words],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout and done.stderr == ""

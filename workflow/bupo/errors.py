@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bupo.progress import tell_job
 from bupo.spent import tell_spent
@@ -15,8 +15,17 @@ class UserError(Exception):
     """
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Run a stage's ``main`` as `run_quietly` does; tell its Slurm job first, and what it cost at its end."""
+def run_command(main: Callable[[], None], stages: Collection[str] | None = None) -> None:
+    """Run a stage's ``main`` as `run_quietly` does; tell its Slurm job first, and what it cost at its end.
+
+    Args:
+        main: of the command line.
+        stages: those of its commands that are jobs of the workflow; what others cost no log is there to tell.
+            None for all.
+    """
+    if stages is not None and not set(sys.argv[1:2]) & set(stages):
+        run_quietly(main)
+        return
     began = time.monotonic()
     tell_job()
     run_quietly(main)

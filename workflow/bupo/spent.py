@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINE = re.compile(r"^\[spent\] ([\d.]+) s, ([\d.]+) s of processors, (\d+) GPUs$", re.MULTILINE)
+DEVICE = re.compile(r"\d|GPU-|MIG-")
+"""What the name of a GPU in CUDA_VISIBLE_DEVICES begins with; none does in -1 and NoDevFiles."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ def read_spent(log: Path) -> Spent | None:
 
 def _gpus() -> int:
     """GPUs that are this job's: by Slurm, by CUDA_VISIBLE_DEVICES, or all of the machine's."""
-    if "SLURM_JOB_ID" in os.environ:
-        each = os.environ.get("SLURM_GPUS_ON_NODE", "0")
-        nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
-        return int(each) * int(nodes) if each.isdigit() and nodes.isdigit() else 0
+    each = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+    if each.isdigit() and nodes.isdigit():
+        return int(each) * int(nodes)
+    # Snakemake's step in a task of an array takes those two away. CUDA's own Slurm sets for a job's GPUs, and
+    # takes away from a job without.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() and name.strip() != "-1"])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+        return sum(bool(DEVICE.match(name.strip())) for name in visible.split(","))
+    return 0 if "SLURM_JOB_ID" in os.environ else len(list(Path("/dev").glob("nvidia[0-9]*")))

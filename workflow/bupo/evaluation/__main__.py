@@ -87,4 +87,4 @@ def _command(commands: Any, name: str, summary: str, description: str) -> argpar
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, stages=("run", "sample", "grade"))
