@@ -1,5 +1,6 @@
 """What a run ends with: where the results are, and the address at which the cells stand beside each other."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -59,3 +60,13 @@ def test_an_interpreter_of_the_folder_is_named_as_one_types_it(made, tmp_path, m
 def test_before_the_report_one_sentence_says_what_makes_it(made):
     with pytest.raises(UserError, match=r"index\.html does not exist; snakemake .*experiment=other makes it"):
         where("other", "results")
+
+
+def test_the_readme_shows_these_lines(made, root, tmp_path, monkeypatch):
+    made("sqlite:///results/mlflow/mlflow.db", experiment_id="1")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    readme = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    for line in where("demo", "results").splitlines()[1:]:
+        # addresses are cut short there
+        start = re.split(r"/results/demo|\?view", line)[0].replace(tmp_path.as_posix(), "/…")
+        assert any(shown.startswith(start) for shown in readme), line

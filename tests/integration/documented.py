@@ -29,6 +29,7 @@ STANDS_FOR = {
     "aime24.parquet": f"{RESULTS}/data/verl/tiny_qwen3/arithmetic_hard.parquet",
     "RUN_FOLDER": f"{RESULTS}/runs/tiny_qwen3/bupo-k5-s4/seed1",
     "DIR": "out",
+    "mine": "demo_grid",
     "/where/the/sets/lie": ".",
 }
 """What a placeholder stands for on the finished demo."""
