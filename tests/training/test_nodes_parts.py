@@ -31,17 +31,21 @@ def config(nnodes=2, ray_init=None, **cluster):
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """A job on nodes a1 and a2, seen from a2, as far as the environment and scontrol tell it."""
+    """A job on nodes a1 and a2, seen from a step of it on a2: squeue and scontrol tell of it."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\ntest \"$*\" = '--noheader --jobs=7 --format=%N' && cat $0.told\n")
+    (tmp_path / "squeue.told").write_text("a[1-2]\n")
     scontrol = tmp_path / "scontrol"
     scontrol.write_text('#!/bin/sh\ntest "$*" = "show hostnames a[1-2]" && printf "a1\\na2\\n"\n')
     srun = tmp_path / "srun"
     srun.write_text("#!/bin/sh\n")
-    for file in (scontrol, srun):
+    for file in (squeue, scontrol, srun):
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_JOB_NODELIST", "a[1-2]")
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "a2")  # the step's
     monkeypatch.setenv("SLURMD_NODENAME", "a2")
+    return tmp_path / "squeue.told"
 
 
 @pytest.fixture
@@ -57,17 +61,22 @@ def test_the_nodes_of_a_slurm_job_are_reached_by_a_step_of_it():
     assert allocation.command("a1", ["python", "-m", "x"])[-4:] == ["--nodelist=a1", "python", "-m", "x"]
 
 
-@pytest.mark.usefixtures("slurm")
+def test_where_squeue_does_not_answer_the_environment_does(slurm, monkeypatch):
+    slurm.unlink()
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "a[1-2]")
+    assert find_allocation(config(), "c").others == ("a1",)
+
+
 @pytest.mark.parametrize(
     ("nnodes", "nodelist", "name", "message"),
     [
         (3, "a[1-2]", "a2", r"trainer\.nnodes = 3, but the Slurm job has 2: a1, a2"),
-        (2, "b", "a2", r"scontrol does not say which nodes SLURM_JOB_NODELIST = 'b' are"),
+        (2, "b", "a2", r"scontrol does not say which nodes the Slurm job's, 'b', are"),
         (2, "a[1-2]", "login", r"this machine, login, is none of the nodes of the Slurm job: a1, a2"),
     ],
 )
-def test_another_allocation_than_asked_for_is_refused(monkeypatch, nnodes, nodelist, name, message):
-    monkeypatch.setenv("SLURM_JOB_NODELIST", nodelist)
+def test_another_allocation_than_asked_for_is_refused(slurm, monkeypatch, nnodes, nodelist, name, message):
+    slurm.write_text(nodelist)
     monkeypatch.setenv("SLURMD_NODENAME", name)
     with pytest.raises(UserError, match=message):
         find_allocation(config(nnodes), "c")

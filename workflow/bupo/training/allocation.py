@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from bupo.errors import UserError
+from bupo.training.slurm_job import JOB_ID, nodes_of_job
 from bupo.validation import Strict, validated
 
 SRUN = "srun --overlap --nodes=1 --ntasks=1 --cpu-bind=none --nodelist={node} {command}"
@@ -76,8 +77,8 @@ def find_allocation(config: Mapping[str, Any], where: str) -> Allocation:
     if settings.nodes is not None:
         nodes, source = list(settings.nodes), "bupo.cluster.nodes"
         here = nodes[0] if nodes else ""
-    elif "SLURM_JOB_NODELIST" in os.environ:
-        nodes, source = _slurm_nodes(os.environ["SLURM_JOB_NODELIST"], where), "the Slurm job"
+    elif JOB_ID in os.environ:
+        nodes, source = _slurm_nodes(where), "the Slurm job"
         here = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     else:
         raise UserError(
@@ -97,20 +98,21 @@ def find_allocation(config: Mapping[str, Any], where: str) -> Allocation:
             f"{where}: bupo.cluster.nodes should name this machine, {socket.gethostname()}, first, "
             f"and not {here}."
         )
-    launcher = settings.launcher or (SRUN if "SLURM_JOB_ID" in os.environ else "")
+    launcher = settings.launcher or (SRUN if JOB_ID in os.environ else "")
     _check_launcher(launcher, where)
     others = tuple(node for node in nodes if node != here)
     return Allocation(here, others, launcher, settings, _resources(config, where))
 
 
-def _slurm_nodes(nodelist: str, where: str) -> list[str]:
+def _slurm_nodes(where: str) -> list[str]:
+    nodelist = nodes_of_job()
     try:
         result = subprocess.run(
             ["scontrol", "show", "hostnames", nodelist], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(
-            f"{where}: scontrol does not say which nodes SLURM_JOB_NODELIST = {nodelist!r} are ({error})."
+            f"{where}: scontrol does not say which nodes the Slurm job's, {nodelist!r}, are ({error})."
         ) from error
     return result.stdout.split()
 

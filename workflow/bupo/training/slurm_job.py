@@ -1,4 +1,4 @@
-"""The Slurm job that a training runs in: when it ends, and how it is queued again."""
+"""The Slurm job that a training runs in: its nodes, when it ends, and how it is queued again."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import time
 END_TIME = "SLURM_JOB_END_TIME"
 """Slurm's variable, from 23.02 on: when the allocation ends, in seconds since the epoch."""
 JOB_ID = "SLURM_JOB_ID"
+NODES = "SLURM_JOB_NODELIST"
 QUEUE_AGAIN = "BUPO_QUEUE_AGAIN"
 """Set where a job may be queued again: by the workflow, whose jobs do nothing beside one training."""
 _LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
@@ -20,16 +21,30 @@ def end_of_job() -> float | None:
         return float(os.environ[END_TIME])
     if JOB_ID not in os.environ:
         return None
-    command = ["squeue", "--noheader", f"--jobs={os.environ[JOB_ID]}", "--format=%L"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    left = _LEFT.fullmatch(result.stdout.strip())  # or UNLIMITED
+    left = _LEFT.fullmatch(_of_job("%L"))  # or UNLIMITED
     if left is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in left.groups())
     return time.time() + 86400 * days + 3600 * hours + 60 * minutes + seconds
+
+
+def nodes_of_job() -> str:
+    """The nodes of this process's Slurm job, as Slurm writes them (``a[1-2]``); empty where it does not say.
+
+    ``SLURM_JOB_NODELIST`` counts only where Slurm does not answer: srun sets it to the nodes of its step, and
+    the step that the workflow starts a training in has one.
+    """
+    return _of_job("%N") or os.environ.get(NODES, "")
+
+
+def _of_job(field: str) -> str:
+    """What squeue tells of this process's job; empty where it does not answer."""
+    command = ["squeue", "--noheader", f"--jobs={os.environ[JOB_ID]}", f"--format={field}"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip()
 
 
 def queue_again() -> bool:
