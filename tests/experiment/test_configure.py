@@ -4,7 +4,9 @@ import pytest
 
 from bupo.data.prompts import PROMPTS
 from bupo.errors import UserError
-from bupo.experiment.configure import configure, resolve_layer
+from bupo.experiment.compose import compose_cell, composed
+from bupo.experiment.composed import composed_file, filled, kept, of_text
+from bupo.experiment.configure import configure, overrides_of, resolve_layer
 from bupo.files import read_yaml, to_yaml
 
 SPEC = {
@@ -35,12 +37,20 @@ def boundary(folder, status, layer):
 
 
 def configured(root, folder, **changes):
-    (folder / "spec.yaml").write_text(to_yaml({**SPEC, **changes}))
+    spec = {**SPEC, **changes}
+    (folder / "spec.yaml").write_text(to_yaml(spec))
     (folder / "model.json").write_text(json.dumps({"path": "models/m", "sha256": {}}))
-    out = folder / "config.yaml"
-    clear = boundary(folder, "clear", 4)
-    configure(folder / "spec.yaml", folder / "model.json", clear, root / "configs", out)
-    return read_yaml(out)
+    file = composed_file(folder / "composed", "m", "bupo")
+    file.parent.mkdir(parents=True)
+    file.write_text(kept(composed(root / "configs", overrides_of(spec), where="test"), "of these"))
+    configure(
+        folder / "spec.yaml",
+        folder / "model.json",
+        boundary(folder, "clear", 4),
+        folder / "composed",
+        folder / "config.yaml",
+    )
+    return read_yaml(folder / "config.yaml")
 
 
 def test_auto_is_the_boundary_where_it_is_clear_and_the_fallback_where_not(tmp_path):
@@ -70,3 +80,28 @@ def test_verl_gets_the_template_of_the_model_family(root, tmp_path, prompt):
     assert config["data"]["apply_chat_template_kwargs"] == PROMPTS[prompt].template_options
     assert config["actor_rollout_ref"]["model"]["custom_chat_template"] == PROMPTS[prompt].template
     assert (PROMPTS["qwen"].template_options, PROMPTS["plain"].template) == ({"enable_thinking": False}, None)
+
+
+@pytest.mark.parametrize(("method", "engine"), [("bupo_progressive", "cpu"), ("ppo", "gpu")])
+def test_what_is_kept_of_a_composed_configuration_fills_in_the_same_values(root, method, engine):
+    values = {"bupo.model": "qwen3_4b", "bupo.layers": 36, "bupo.snapshot_every": None, "bupo.seed": 1}
+    values |= {
+        "bupo.cell": "c",
+        "data.train_files": ["t"],
+        "data.max_prompt_length": 9,
+        "trainer.total_training_steps": 3,
+    }
+    values |= {"bupo.layer": 5, "bupo.iterative_steps": 1} if method != "ppo" else {}
+    values |= {"actor_rollout_ref.model.path": "m"}
+    overrides = [f"algorithm={method}", "settings=paper", f"engine={engine}"]
+    text = kept(composed(root / "configs", overrides, where="test"), "")
+    whole = compose_cell(root / "configs", overrides, values, where="test")
+    assert filled(of_text(text), values, where="test") == whole
+    assert to_yaml(filled(of_text(text), values, where="test")) == to_yaml(whole)
+
+
+def test_a_configuration_that_was_never_planned_is_told(tmp_path):
+    (tmp_path / "spec.yaml").write_text(to_yaml({**SPEC, "layer": 2}))
+    (tmp_path / "model.json").write_text(json.dumps({"path": "models/m", "sha256": {}}))
+    with pytest.raises(UserError, match=r"bupo\.json: there is no such file"):
+        configure(tmp_path / "spec.yaml", tmp_path / "model.json", None, tmp_path, tmp_path / "out.yaml")

@@ -1,7 +1,8 @@
 import pytest
 
 from bupo.errors import UserError
-from bupo.experiment.methods import climb, load_methods
+from bupo.experiment.climb import climb
+from bupo.experiment.methods import load_methods
 from bupo.experiment.resolve import plan_of
 
 BUPO = {"layer", "iterative_steps"}

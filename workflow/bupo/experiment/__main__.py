@@ -16,11 +16,13 @@ def main() -> None:
     check.add_argument("overrides", nargs="*", help="changes to it by dotted key, as in training.steps=20")
     check.add_argument("--configs", type=Path, default=Path("configs"))
 
-    configure = commands.add_parser("configure", help="compose one cell's complete verl configuration")
+    configure = commands.add_parser("configure", help="write one cell's complete verl configuration")
     configure.add_argument("--spec", type=Path, required=True, help="the cell's spec file")
     configure.add_argument("--model", type=Path, required=True, help="model.json of the cell's model")
     configure.add_argument("--boundary", type=Path, help="boundary.json, where the cell's layer is auto")
-    configure.add_argument("--configs", type=Path, default=Path("configs"))
+    configure.add_argument(
+        "--composed", type=Path, required=True, help="folder of what was composed for all cells"
+    )
     configure.add_argument("--out", type=Path, required=True, help="the config.yaml to write")
 
     where = commands.add_parser("where", help="print where the results are and how to look at them")
@@ -41,7 +43,7 @@ def main() -> None:
     else:
         from bupo.experiment.configure import configure as write
 
-        write(args.spec, args.model, args.boundary, args.configs, args.out)
+        write(args.spec, args.model, args.boundary, args.composed, args.out)
 
 
 if __name__ == "__main__":

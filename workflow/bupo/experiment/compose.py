@@ -1,4 +1,4 @@
-"""Hydra composition of one cell's complete verl configuration.
+"""Hydra composition of complete verl configurations.
 
 The primary config ``configs/cell.yaml`` names verl's own ``ppo_trainer`` first and our groups after it.
 verl's tree is found as files, without importing verl (which takes seconds and needs torch).
@@ -11,14 +11,11 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-import bupo.experiment.methods  # noqa: F401 - makes ${climb:...} known
 from bupo.errors import UserError
-
-OF_MODEL = "of_model"
-"""Key of a settings file with the values of single models, of which a configuration keeps its own."""
+from bupo.experiment.composed import filled, sentence
 
 
 def verl_config_directory() -> Path:
@@ -33,30 +30,31 @@ def verl_config_directory() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
 
 
-def compose_cell(
-    configs: Path, overrides: Sequence[str], values: Mapping[str, Any], where: str
-) -> dict[str, Any]:
-    """The resolved configuration of one cell: plain values, no interpolation left.
+def composed(configs: Path, overrides: Sequence[str], where: str) -> DictConfig:
+    """What all cells with these overrides have in common; nothing is resolved.
 
     Args:
         configs: the project's ``configs/`` folder.
         overrides: Hydra overrides, groups and keys, in their order.
-        values: dotted keys set after them; they may be new.
         where: the file the overrides come from, for messages.
 
     Raises:
-        UserError: an override that Hydra cannot apply, or a value that is missing.
+        UserError: an override that Hydra cannot apply.
     """
     search_path = f"hydra.searchpath=[file://{verl_config_directory()}]"
     try:
         with initialize_config_dir(config_dir=str(configs.resolve()), version_base=None):
-            config = compose(config_name="cell", overrides=[search_path, *overrides])
-        OmegaConf.set_struct(config, False)
-        for key, value in values.items():
-            OmegaConf.update(config, key, value, merge=False)
-        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            return compose(config_name="cell", overrides=[search_path, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        message = " ".join(str(error).split("\n", maxsplit=1)[0].split())
-        raise UserError(f"{where}: {message.rstrip('.')}.") from None
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items() if key != OF_MODEL}
+        raise UserError(f"{where}: {sentence(error)}.") from None
+
+
+def compose_cell(
+    configs: Path, overrides: Sequence[str], values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The resolved configuration of one cell: `composed`, then `bupo.experiment.composed.filled`.
+
+    Raises:
+        UserError: an override that Hydra cannot apply, or a value that is missing.
+    """
+    return filled(composed(configs, overrides, where), values, where)

@@ -6,22 +6,24 @@ from typing import Any
 
 from bupo.data.prompts import PROMPTS
 from bupo.errors import UserError
-from bupo.experiment.compose import compose_cell
+from bupo.experiment.composed import composed_file, filled, read_composed
 from bupo.files import read_json, read_yaml, to_yaml, write_text_if_changed
 
 
-def cell_overrides(
-    spec: Mapping[str, Any], layer: int | None, model_path: str
-) -> tuple[list[str], dict[str, Any]]:
-    """Hydra overrides and values that turn ``configs/cell.yaml`` into one cell's configuration.
+def overrides_of(spec: Mapping[str, Any]) -> list[str]:
+    """The Hydra overrides of a cell, the same for all cells of a method and model."""
+    groups = {"algorithm": spec["method"], "settings": spec["settings"], "engine": spec["engine"]}
+    return [*(f"{group}={name}" for group, name in groups.items()), *spec["overrides"]]
+
+
+def values_of(spec: Mapping[str, Any], layer: int | None, model_path: str) -> dict[str, Any]:
+    """What is a cell's own in its configuration, by dotted key.
 
     Args:
         spec: the cell's spec file.
         layer: the resolved k, counted from 1; None without an internal policy.
         model_path: where the model is loaded from.
     """
-    groups = {"algorithm": spec["method"], "settings": spec["settings"], "engine": spec["engine"]}
-    overrides = [*(f"{group}={name}" for group, name in groups.items()), *spec["overrides"]]
     values: dict[str, Any] = {
         "bupo.model": spec["model"],
         "bupo.cell": spec["cell"],
@@ -41,7 +43,7 @@ def cell_overrides(
         values["bupo.iterative_steps"] = spec["iterative_steps"]
     if spec["learning_rate"] is not None:
         values["actor_rollout_ref.actor.optim.lr"] = spec["learning_rate"]
-    return overrides, values
+    return values
 
 
 def resolve_layer(spec: Mapping[str, Any], boundary: Path | None) -> tuple[int | None, dict[str, Any] | None]:
@@ -72,12 +74,23 @@ def resolve_layer(spec: Mapping[str, Any], boundary: Path | None) -> tuple[int |
     return (found["boundary_layer"] if clear else spec["fallback"]), evidence
 
 
-def configure(spec_file: Path, model_file: Path, boundary: Path | None, configs: Path, out: Path) -> None:
-    """Write the configuration of one cell; its hash is the run's identity."""
+def configure(spec_file: Path, model_file: Path, boundary: Path | None, composed: Path, out: Path) -> None:
+    """Write the configuration of one cell; its hash is the run's identity.
+
+    Args:
+        spec_file: the cell's spec.
+        model_file: ``model.json`` of its model.
+        boundary: the measured boundary layer, where the cell's layer is ``auto``.
+        composed: folder of what was composed for all cells (`bupo.experiment.composed`).
+        out: the file to write.
+
+    Raises:
+        UserError: a file that is missing, or a value that cannot be resolved.
+    """
     spec, model = read_yaml(spec_file), read_json(model_file)
     layer, evidence = resolve_layer(spec, boundary)
-    overrides, values = cell_overrides(spec, layer, model["path"])
+    values = values_of(spec, layer, model["path"])
     values["bupo.layer_evidence"] = evidence
     values["bupo.model_sha256"] = model["sha256"]
-    config = compose_cell(configs, overrides, values, where=str(spec_file))
-    write_text_if_changed(out, to_yaml(config))
+    config = read_composed(composed_file(composed, spec["model"], spec["method"]))
+    write_text_if_changed(out, to_yaml(filled(config, values, where=str(spec_file))))

@@ -8,28 +8,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import bupo.experiment.climb  # noqa: F401 - makes ${climb:...} known
 from bupo.errors import UserError
 from bupo.experiment.groups import names_in
 from bupo.validation import load_yaml
 
 OPEN = "???"
 NEEDED = ("layer", "iterative_steps")
-
-
-def climb(layer: int, steps: int, total: int) -> list[dict[str, Any]]:
-    """Phases bottom-up: the layers k, 2k, 3k, ... below L, ``steps`` each, then the full policy.
-
-    ``${climb:k,steps,L}`` in a configuration.
-
-    Raises:
-        ValueError: no layer lies below L, so that nothing but the full policy would be trained.
-    """
-    if layer >= total:
-        raise ValueError(f"layer {layer} is not below the last layer, {total}, so that nothing climbs")
-    return [{"layer": each, "steps": steps} for each in range(layer, total, layer)] + [{"layer": "final"}]
-
-
-OmegaConf.register_new_resolver("climb", climb, replace=True)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,11 @@ class Plan:
         """The folder of a run, or the file of the base model: what the analysis over a training looks at."""
         return self.trained(run).removesuffix("/done.json")
 
+    @property
+    def composed(self) -> str:
+        """The folder of what the configurations of the cells are composed of."""
+        return f"{self.folder}/spec/composed"
+
     def hold(self) -> None:
         """Hold the experiment until this process ends; the kernel frees it, however the process dies.
 

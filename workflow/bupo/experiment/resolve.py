@@ -16,13 +16,13 @@ from bupo.errors import UserError
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import cells_of
 from bupo.experiment.checks import check_parts
-from bupo.experiment.compose import OF_MODEL
+from bupo.experiment.composed import OF_MODEL
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.resources import resources_of
 from bupo.experiment.schema import Experiment
-from bupo.experiment.specs import write_specs
+from bupo.experiment.written import write_specs
 from bupo.models.config import ModelConfig
 from bupo.tracking.address import database_path
 from bupo.validation import Strict, load_yaml, validated

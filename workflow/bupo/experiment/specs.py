@@ -1,4 +1,4 @@
-"""The spec files: what each stage of an experiment reads, written anew only where its content changes.
+"""The spec files: what each stage of an experiment reads (`bupo.experiment.written` writes them).
 
 What changes nothing in the results is in none of them: comments, the order of keys, the description, what is
 logged. A run's spec holds the hash of the files of ``configs/`` that its configuration is composed of, so
@@ -6,7 +6,7 @@ that an edit of one of those reaches the cells that use it, and no others.
 """
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,22 @@ from bupo.data.config import DataSet, DataSpec
 from bupo.data.prompts import PROMPTS
 from bupo.errors import UserError
 from bupo.evaluation.config import Decoding
-from bupo.experiment.compose import OF_MODEL, compose_cell
-from bupo.experiment.configure import cell_overrides
+from bupo.experiment.composed import OF_MODEL
 from bupo.experiment.groups import load_entry
 from bupo.experiment.plan import Plan
 from bupo.experiment.schema import Training
-from bupo.files import holds, read_yaml, sha256_text, to_yaml, write_text, write_text_if_changed
+from bupo.files import read_yaml, sha256_text
 from bupo.identity import LOGGING, NO_IDENTITY, changes_nothing, without
 from bupo.validation import validated
 
 
-def write_specs(plan: Plan, configs: Path) -> None:
-    """Write the resolved experiment and its specs where they changed.
+def specs_of(plan: Plan, configs: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The specs of an experiment, by their paths below ``spec/`` without ending, and the experiment resolved.
 
     Raises:
-        UserError: a set that is not to be had from its source, or an override that Hydra cannot apply.
+        UserError: a set that is not to be had from its source.
     """
-    experiment, folder = plan.experiment, Path(plan.folder)
+    experiment = plan.experiment
     specs: dict[str, Any] = {}
     for name, data_set in plan.data_sets.items():
         specs[f"data/{name}"] = _data_spec(name, data_set, plan, configs).model_dump(mode="json")
@@ -79,16 +78,7 @@ def write_specs(plan: Plan, configs: Path) -> None:
             "max_prompt_tokens": experiment.data.max_prompt_tokens,
         }
     specs["training"] = [text for text in experiment.training.overrides if changes_nothing(text)]
-    changed = {}
-    for name, spec in specs.items():
-        file, text = folder / "spec" / f"{name}.yaml", to_yaml(spec, sort_keys=True)
-        if not holds(file, text):
-            changed[name] = file, text
-    _check_overrides(plan, specs, changed, configs)
-    for file, text in changed.values():
-        # Not synced, for there may be thousands: what a power cut leaves is compared again by the next call.
-        write_text(file, text, durable=False)
-    write_text_if_changed(folder / "experiment.yaml", to_yaml(_resolved(plan, analysis, evaluation)))
+    return specs, _resolved(plan, analysis, evaluation)
 
 
 def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataSpec:
@@ -111,22 +101,6 @@ def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataS
     return validated(DataSpec, spec, f"{where}: the set {name}")
 
 
-def _check_overrides(plan: Plan, specs: Mapping[str, Any], changed: Container[str], configs: Path) -> None:
-    # Composing takes about a second, so that only cells that changed are composed here, one of each method; a
-    # mistake in a verl key then shows before anything runs.
-    checked = set()
-    for cell in plan.cells:
-        name = f"runs/{cell.run}"
-        if cell.method in checked or name not in changed:
-            continue
-        checked.add(cell.method)
-        spec = specs[name]
-        layer = spec["fallback"] if spec["layer"] == "auto" else spec["layer"]
-        compose_cell(
-            configs, *cell_overrides(spec, layer, model_path="model"), where=f"experiment {plan.name}"
-        )
-
-
 def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
     experiment = plan.experiment
     return {
@@ -145,11 +119,15 @@ def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, 
     }
 
 
+def files_of(configs: Path, method: str, settings: str, engine: str | None) -> list[Path]:
+    """The files of ``configs/`` that a configuration is composed of."""
+    groups = [configs / "settings" / f"{settings}.yaml", configs / "engine" / f"{engine}.yaml"]
+    return [configs / "cell.yaml", *_algorithm(configs, method), *groups]
+
+
 def _configs_sha256(configs: Path, training: Training, method: str, model: str) -> str:
     """The hash of the values in the files of ``configs/`` that a configuration is composed of."""
-    files = [configs / "cell.yaml", *_algorithm(configs, method)]
-    files += [configs / "settings" / f"{training.settings}.yaml"]
-    files += [configs / "engine" / f"{training.engine}.yaml"]
+    files = files_of(configs, method, training.settings, training.engine)
     return sha256_text("".join(_science(file, model) for file in files))
 
 
