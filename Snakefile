@@ -1,11 +1,14 @@
 # Reads one experiment, checks it, and names what it makes. Which experiment: configs/config.yaml or --config experiment=NAME.
-from bupo.experiment.resolve import hold_or_exit, plan_or_exit
+from bupo.experiment.start import hold_or_exit, plan_or_exit
 
 
-configfile: "configs/config.yaml"
+# jobs on nodes run what is planned, whatever has become of this since
+if workflow.is_main_process:
+
+    configfile: "configs/config.yaml"
 
 
-PLAN = plan_or_exit(config)
+PLAN = plan_or_exit(config, workflow.is_main_process)
 
 
 pathvars:

@@ -13,9 +13,9 @@ localrules:
     environment,
 
 
-if config["container"]:
+if PLAN.environment.container:
 
-    container: config["container"]
+    container: PLAN.environment.container
 
 
 # In front of what Snakemake activates, our programs would hide those that are asked for.

@@ -105,6 +105,7 @@ for module in sys.argv[1].split(","):
 
 SUBMITS = (
     "bupo.experiment.resolve",
+    "bupo.experiment.start",
     "bupo.experiment.watch",
     "bupo.environments",
     "bupo.tracking.grid",

@@ -1,14 +1,13 @@
 """Two calls of Snakemake at once in one checkout: of two experiments, and of the same one."""
 
-import fcntl
 import json
 import sqlite3
 import time
-from contextlib import suppress
 
 import pytest
 
-from bupo.files import exclusive, read_json
+from bupo.experiment.start import PLAN
+from bupo.files import exclusive, is_held, read_json
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +32,6 @@ def two(checkout):
     for name in ("one", "other"):
         (checkout.folder / f"configs/experiment/{name}.yaml").write_text(json.dumps(EXPERIMENT))
     return checkout
-
-
-def is_held(path) -> bool:
-    """Whether a process holds the lock on a file."""
-    with suppress(FileNotFoundError), path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def test_two_experiments_go_on_side_by_side(two):
@@ -81,3 +70,38 @@ def test_the_same_one_is_refused_in_one_sentence(two):
 def test_a_dry_run_needs_not_wait(two):
     with exclusive(two.folder / "results/one/.lock", wait=False):
         assert two.run("--dry-run", *call("one")).returncode == 0
+
+
+def test_a_call_with_other_settings_changes_nothing_of_what_runs(two):
+    assert two.run("--dry-run", *call("one")).returncode == 0
+
+    def written():
+        files = (path for path in (two.folder / "results/one").rglob("*") if path.is_file())
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    config, experiment, *target = call("one")
+    other = (config, experiment, "overrides=[training.steps=2]", *target)
+    with exclusive(two.folder / "results/one/.lock", wait=False):
+        before = written()
+        calls = [two.run("--dry-run", *other), two.run(*other)]
+        assert written() == before
+    for done in calls:
+        assert done.returncode == 2
+        (sentence,) = [line for line in done.stdout.splitlines() if line.startswith("error:")]
+        assert "another process is running the experiment one with other settings" in sentence
+        assert "Traceback" not in done.stdout
+
+
+def test_a_job_on_a_node_is_of_the_plan_whatever_has_become_of_the_files_since(two):
+    assert two.run(*call("one")).returncode == 0
+    for file in ("experiment/one.yaml", "config.yaml", "data/arithmetic.yaml"):
+        (two.folder / "configs" / file).write_text("half: [")
+    report = two.folder / "results/one/data/arithmetic.json"
+    before = report.read_bytes()
+    report.unlink()
+    # as Snakemake's executors start it, without those options that say where
+    two.environment = {PLAN: "results/one/plan.json"}
+    options = ("--mode", "remote", "--force", "--no-hooks", "--allowed-rules", "normalise")
+    done = two.run(*options, "--target-jobs", "normalise:set=arithmetic")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert report.read_bytes() == before

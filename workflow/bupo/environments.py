@@ -83,10 +83,12 @@ class Environment:
         choice: ``auto``: the environment of the running interpreter where that is made of the lock or has its
             packages, else the one that is made of it; ``here``: the former whatever it has; or the folder of
             an environment.
+        container: an image for Snakemake's own containers; empty for none.
     """
 
     lock: Path
     choice: str = "auto"
+    container: str = ""
 
     @cached_property
     def to_be_made(self) -> bool:

@@ -121,3 +121,16 @@ def exclusive(path: str | Path, *, wait: bool = True) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
+
+
+def is_held(path: str | Path) -> bool:
+    """Whether a process holds the lock on a file; where there is no file, or no locks, none does."""
+    try:
+        with Path(path).open("rb") as file:
+            # shared, and let go of at once: a process that wants it in just this moment finds it taken
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,6 +1,5 @@
 """Where each training of a grid stands, from its files, its lock and Slurm's queue."""
 
-import fcntl
 import json
 import time
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from statistics import median
 from typing import Any, Literal
 
 from bupo.console.slurm import Queue
-from bupo.files import read_json, read_yaml
+from bupo.files import is_held, read_json, read_yaml
 from bupo.identity import config_sha256
 from bupo.training.collapse import COLLAPSED, COMPLETED
 from bupo.training.jobs import FILE as JOBS
@@ -89,19 +88,6 @@ def last_lines(path: Path) -> tuple[list[dict[str, Any]], float | None]:
         if isinstance(line, dict) and isinstance(line.get("step"), int):
             lines.append(line)
     return lines, max(0.0, time.time() - path.stat().st_mtime)
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a process holds a run's lock; on file systems without locks it looks free."""
-    try:
-        with lock.open("rb") as file:
-            # Shared and let go of at once: a training that begins in this moment waits half a second.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _state(folder: Path, run: str, queue: Queue, submitted: Mapping[str, str | None]) -> tuple[State, str]:

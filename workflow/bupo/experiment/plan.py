@@ -1,6 +1,7 @@
 """What an experiment makes: its files, cells and the specs that each stage reads."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from bupo.evaluation.shards import cut
 from bupo.experiment.cells import Cell
 from bupo.experiment.resources import Resources
 from bupo.experiment.schema import Experiment
-from bupo.files import exclusive
+from bupo.files import exclusive, is_held
 from bupo.models.config import ModelConfig
 
 
@@ -172,6 +173,15 @@ class Plan:
     def composed(self) -> str:
         """The folder of what the configurations of the cells are composed of."""
         return f"{self.folder}/spec/composed"
+
+    def settling(self) -> AbstractContextManager[None]:
+        """Wait for other calls that write the experiment's specs or begin to run it, and let them wait."""
+        return exclusive(f"{self.folder}/.settling")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether another process runs the experiment; for use while `settling`."""
+        return is_held(f"{self.folder}/.lock")
 
     def hold(self) -> None:
         """Hold the experiment until this process ends; the kernel frees it, however the process dies.

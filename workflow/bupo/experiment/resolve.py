@@ -1,9 +1,6 @@
 """From an experiment file to a plan."""
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +44,8 @@ def resolve(config: Mapping[str, Any], configs: Path) -> Plan:
         configs: the project's ``configs/`` folder.
 
     Raises:
-        UserError: any mistake in the experiment, before anything has run.
+        UserError: any mistake in the experiment, before anything has run; or another process runs it with
+            other settings, and nothing is written then.
     """
     plan = planned(config, configs)
     write_specs(plan, configs)
@@ -70,30 +68,8 @@ def planned(config: Mapping[str, Any], configs: Path) -> Plan:
         settings.results,
         settings.mlflow,
         settings.environment,
+        settings.container,
     )
-
-
-def plan_or_exit(config: Mapping[str, Any]) -> Plan:
-    """The plan of the experiment that Snakemake's configuration names; a mistake ends it in one sentence."""
-    with _or_exit():
-        plan = resolve(config, Path("configs"))
-        _ = plan.environment.programs  # is there
-    return plan
-
-
-def hold_or_exit(plan: Plan) -> None:
-    """Hold the experiment for this process; where another one does, that ends it in one sentence."""
-    with _or_exit():
-        plan.hold()
-
-
-@contextmanager
-def _or_exit() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(2)  # Snakemake would print the exit of its own file as a traceback
 
 
 def plan_of(
@@ -103,6 +79,7 @@ def plan_of(
     results: str = "results",
     mlflow: str = "",
     environment: str = "auto",
+    container: str = "",
 ) -> Plan:
     """The validated plan of an experiment; writes nothing.
 
@@ -143,7 +120,7 @@ def plan_of(
         cells=tuple(cells),
         evaluation=evaluation,
         resources=resources_of(configs, models, engine, experiment.training.overrides, ranks),
-        environment=Environment(_lock(configs, engine, models), environment),
+        environment=Environment(_lock(configs, engine, models), environment, container),
     )
 
 

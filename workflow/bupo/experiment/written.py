@@ -1,4 +1,4 @@
-"""The files that a plan leaves for its jobs: written where they change."""
+"""The files that a plan leaves for its jobs: written where they change, and not while an experiment runs."""
 
 import importlib.metadata
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from bupo.errors import UserError
 from bupo.experiment.composed import composed_file, filled, kept, of_text, sources_of
 from bupo.experiment.configure import overrides_of, values_of
 from bupo.experiment.plan import Plan
@@ -20,15 +21,36 @@ def write_specs(plan: Plan, configs: Path) -> None:
     """Write the resolved experiment, its specs and composed configurations where they changed.
 
     Raises:
-        UserError: a set that is not to be had from its source, or an override that Hydra cannot apply.
+        UserError: a set that is not to be had from its source, or an override that Hydra cannot apply; or
+            another process runs the experiment with other settings.
     """
     specs, texts = _wanted(plan, configs)
     if not (changed := _changed(texts)):
         return
     _check_overrides(plan, specs, texts, changed)
-    for file in changed:
-        # Not synced, for there may be thousands: the next call compares what a power cut leaves.
-        write_text(file, texts[file], durable=False)
+    with plan.settling():
+        changed = _changed(texts)  # another call may have written meanwhile
+        if changed and plan.is_running:
+            raise UserError(
+                f"{plan.folder}: another process is running the experiment {plan.name} with other settings, "
+                f"for {changed[0]} would change; wait for it, or give the same settings."
+            )
+        for file in changed:
+            # Not synced, for there may be thousands: the next call compares what a power cut leaves.
+            write_text(file, texts[file], durable=False)
+
+
+def check_written(plan: Plan, configs: Path) -> None:
+    """Check that the files are still those of a plan.
+
+    Raises:
+        UserError: another call has written others since, or ``configs/`` was edited.
+    """
+    if changed := _changed(_wanted(plan, configs)[1]):
+        raise UserError(
+            f"{changed[0]}: the settings of {plan.name} changed while its jobs were planned; "
+            "the same command plans them again."
+        )
 
 
 def _changed(texts: Mapping[Path, str]) -> list[Path]:
