@@ -8,10 +8,10 @@ from importlib import metadata
 import pytest
 from paper_grid import write_grid
 
-from bupo.console import check_inputs, check_machine, check_software
+from bupo.console import check_inputs, check_machine, check_slurm, check_software
+from bupo.console.ask import Failed, ask
 from bupo.console.check_inputs import Repository, asked_hub, cached
 from bupo.console.check_software import Devices
-from bupo.console.slurm import Failed, ask
 from bupo.files import write_text
 
 REVISION = "1cfa9a7208912126459214e8b04321603b3df60c"
@@ -142,20 +142,21 @@ def test_gpus_are_asked_for_by_their_driver_and_by_pytorch(programs):
 def test_slurms_partitions(programs):
     rest = {"squeue": "echo '7|7|RUNNING||node1'", "scancel": "exit 0", "sbatch": "exit 0"}
     programs(sinfo="echo 'gpu*|up|4|3-00:00:00|gpu:a100:8'\necho 'old|down|1|1:00|(null)'", **rest)
-    (partitions, queue), has_gpus = check_machine.slurm()
-    assert partitions.found.endswith("gpu* 4 nodes 3-00:00:00 gpu:a100:8") and has_gpus
-    assert queue.found == "1 jobs of yours"
+    (partitions, queue), nodes = check_slurm.slurm()
+    assert partitions.found.endswith("gpu* 4 nodes 3-00:00:00 gpu:a100:8")
+    assert [each.partition for each in nodes] == ["gpu", "old"]
+    assert queue.found == "1 job of yours"
     programs(sinfo="echo 'old|down|1|1:00|(null)'")
-    (check,), has_gpus = check_machine.slurm()
-    assert (check.status, check.found, has_gpus) == ("failed", "no partition is up", False)
+    (check,), nodes = check_slurm.slurm()
+    assert (check.status, check.found, nodes) == ("failed", "no partition is up", [])
     programs(sinfo="echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
-    (check,), _ = check_machine.slurm()
+    (check,), _ = check_slurm.slurm()
     assert "Unable to contact slurm controller" in check.found and "scontrol ping" in check.remedy
 
 
 def test_half_of_slurm_is_told(programs):
     programs(sbatch="exit 0", squeue="exit 0")
-    (check,), _ = check_machine.slurm()
+    (check,), _ = check_slurm.slurm()
     assert check.found == "sbatch is here, but not sinfo, scancel"
 
 
@@ -235,7 +236,7 @@ def test_the_hub_is_asked_once_for_all(monkeypatch):
     items = [Repository(f"model {n}", f"a/{n}", "main", "model", "*") for n in ("x", "y")]
     asked = []
 
-    def answer(command, *_):
+    def answer(command, *_, **__):
         asked.append(json.loads(command[-1]))
         return '[null, "404 Not Found."]\n'
 

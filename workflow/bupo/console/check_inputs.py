@@ -1,6 +1,7 @@
 """Checks of what an experiment reads: its models and its problem sets."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bupo.console.ask import Failed, ask
 from bupo.console.check import Check, failed, not_applicable, not_checked, ok
-from bupo.console.slurm import Failed, ask
 from bupo.data.config import DataSet
 from bupo.data.web import cached as cached_file
 from bupo.experiment.plan import Plan
@@ -55,17 +56,19 @@ class Repository:
         return f"{self.repo} at {self.revision[:12]}"
 
 
-def inputs(plan: Plan, network: bool) -> list[Check]:
+def inputs(plan: Plan, network: bool, until: float = math.inf) -> list[Check]:
     """A check for each model and each set of an experiment.
 
     Args:
         plan: the experiment.
         network: whether the hub may be asked for what is not in its cache.
+        until: it is not waited for longer, see `ask`.
     """
     found = [model(name, config) for name, config in plan.models.items()]
     found += [data_set(plan, data) for data in plan.data_sets.values()]
     asked = [item for item in found if isinstance(item, Repository)]
-    answers = dict(zip(asked, asked_hub(asked) if network else map(_unasked, asked), strict=True))
+    told = asked_hub(asked, until) if network else map(_unasked, asked)
+    answers = dict(zip(asked, told, strict=True))
     return [answers[item] if isinstance(item, Repository) else item for item in found]
 
 
@@ -120,12 +123,12 @@ def data_set(plan: Plan, data: DataSet) -> Check | Repository:
     return _in_cache(Repository(named, data.hub.dataset, data.hub.revision, "dataset", "*"))
 
 
-def asked_hub(repositories: Sequence[Repository]) -> list[Check]:
-    """What the hub says of repositories that are not in its cache."""
+def asked_hub(repositories: Sequence[Repository], until: float = math.inf) -> list[Check]:
+    """What the hub says, until a moment at most, of repositories that are not in its cache."""
     if not repositories:
         return []
     wanted = [[item.repo, item.revision, item.kind] for item in repositories]
-    told = ask([sys.executable, "-c", LOOK_UP, json.dumps(wanted)], NETWORK_S)
+    told = ask([sys.executable, "-c", LOOK_UP, json.dumps(wanted)], NETWORK_S, until=until)
     reasons = [told.why] * len(wanted) if isinstance(told, Failed) else json.loads(told.splitlines()[-1])
     checks = []
     for item, reason in zip(repositories, reasons, strict=True):

@@ -1,14 +1,15 @@
 """Checks of the environment: Python, pinned versions, our place in verl, PyTorch and its GPUs."""
 
 import json
+import math
 import platform
 import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from bupo.console.ask import Failed, ask
 from bupo.console.check import Check, failed, not_applicable, ok
-from bupo.console.slurm import Failed, ask
 from bupo.environments import pins, wrong
 
 PYTHON = (3, 11)
@@ -79,31 +80,32 @@ class Devices:
     torch: tuple[str, str | None, int] | Failed | None = None
 
 
-def devices() -> Devices:
-    """Look for GPUs on this machine."""
-    listed = ask(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
+def devices(until: float = math.inf) -> Devices:
+    """Look for GPUs on this machine; no answer is waited for longer than ``until``, see `ask`."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    listed = ask(query, until=until)
     if isinstance(listed, Failed):
         return Devices(listed)
     names = [line.strip() for line in listed.splitlines() if line.strip()]
     if not names:
         return Devices(names)
-    told = ask([sys.executable, "-c", TORCH], IMPORT_S)
+    told = ask([sys.executable, "-c", TORCH], IMPORT_S, until=until)
     return Devices(names, told if isinstance(told, Failed) else tuple(json.loads(told.splitlines()[-1])))
 
 
-def gpus(found: Devices, wanted: int, slurm_gpus: bool) -> Check:
+def gpus(found: Devices, wanted: int, slurm: bool) -> Check:
     """Whether the GPUs are enough and PyTorch sees them.
 
     Args:
         found: of this machine.
         wanted: of one job of the experiment.
-        slurm_gpus: whether Slurm has some on its nodes.
+        slurm: whether jobs go to Slurm's nodes, which have checks of their own.
     """
     if isinstance(found.driver, Failed) or not found.driver:
         if wanted == 0:
             return not_applicable("GPUs", "none here, and the experiment runs on the CPU")
-        if slurm_gpus:
-            return not_applicable("GPUs", f"none here; jobs that need {wanted} run on Slurm's nodes")
+        if slurm:
+            return not_applicable("GPUs", f"none here; jobs that need {wanted} go to Slurm's nodes")
         why = found.driver.why if isinstance(found.driver, Failed) else "nvidia-smi lists none"
         return failed(
             "GPUs",
@@ -123,7 +125,7 @@ def gpus(found: Devices, wanted: int, slurm_gpus: bool) -> Check:
             if cuda is None
             else "look at CUDA_VISIBLE_DEVICES and at the driver",
         )
-    if seen < wanted and not slurm_gpus:
+    if seen < wanted and not slurm:
         return failed(
             "GPUs",
             f"{shown}, and a job of the experiment needs {wanted}",

@@ -1,12 +1,12 @@
 """bupo doctor: whether this machine can run an experiment, and what to do where it cannot.
 
-Looks at Python and the pinned versions, Slurm, GPUs, disk, ports, the MLflow store, and the experiment's
-models and data. All checks are made, and none waits longer than some seconds. The network is asked only with
---network. The exit status is 1 where a check failed.
+Looks at Python and the pinned versions, Slurm and whether it would take the experiment's jobs, GPUs, disk,
+ports, the MLflow store, and the experiment's models and data. All checks are made, and wait for answers 24
+seconds at most, together. The network is asked only with --network. The exit status is 1 where one failed.
 """
 
 import argparse
-from collections.abc import Callable
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from bupo.console.shared import add_experiment, chosen, several, tell, tell_json
 
 if TYPE_CHECKING:
     from bupo.console.check import Check
+
+LIMIT_S = 24.0
+"""All answers together are waited for no longer: the whole command takes less than 30 s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,51 +42,42 @@ def run(arguments: argparse.Namespace) -> int:
 def checked(arguments: argparse.Namespace) -> "list[Check]":
     """All checks; those that wait for something are made side by side."""
     from bupo.console import check_machine as machine
+    from bupo.console import check_slurm as of_slurm
     from bupo.console import check_software as software
-    from bupo.console.check import Check, failed, ok
+    from bupo.console.check import failed, ok
     from bupo.console.check_inputs import inputs
     from bupo.console.plan import estimated
     from bupo.errors import UserError
-    from bupo.experiment.resources import KINDS
 
+    until = time.monotonic() + LIMIT_S
     config = chosen(arguments)
     results = Path(config.get("results", "results"))
+    uri, needed, wanted, plan = f"sqlite:///{results}/mlflow/mlflow.db", 0.0, 0, None
     try:
         estimate = estimated(arguments)
     except UserError as error:
         found = str(error).rstrip(".")
         experiment = [failed("experiment", found, "mend it; bupo plan says the same in a second")]
-        uri, needed, wanted = f"sqlite:///{results}/mlflow/mlflow.db", 0.0, 0
-        of_experiment: Callable[[], list[Check]] = list
-        hours: Callable[[], list[Check]] = list
     else:
         plan = estimate.plan
         experiment = [ok("experiment", f"{plan.name} is valid, {several(len(plan.cells), 'cell')}")]
         uri, wanted = plan.mlflow_uri, max(row.gpus for row in estimate.rows)
         needed = estimate.bytes_left
 
-        def of_experiment() -> list[Check]:
-            return inputs(plan, arguments.network)
-
-        def hours() -> list[Check]:
-            jobs = {
-                (row.rule, row.of.split()[0]): None for row in estimate.rows if row.rule in KINDS and row.of
-            }
-            return machine.hours(plan.resources, jobs)
-
     with ThreadPoolExecutor(max_workers=3) as pool:
-        mlflow = pool.submit(machine.store, uri)
-        reached = pool.submit(of_experiment)
-        devices = pool.submit(software.devices)
-        slurm, has_gpus = machine.slurm()
+        mlflow = pool.submit(machine.store, uri, until)
+        reached = pool.submit(inputs, plan, arguments.network, until) if plan else None
+        devices = pool.submit(software.devices, until)
+        slurm, nodes = of_slurm.slurm(until)
+        if plan is not None:
+            slurm += [*of_slurm.hours(plan, nodes), *of_slurm.jobs(plan, nodes, until)]
         checks = [
             software.python(),
             software.pinned(arguments.locks),
             software.plugin(),
             *slurm,
-            *hours(),
-            software.gpus(devices.result(), wanted, has_gpus),
+            software.gpus(devices.result(), wanted, slurm=slurm[0].status != "not applicable"),
             machine.disk(results, needed),
             machine.port(),
         ]
-        return [*checks, mlflow.result(), *experiment, *reached.result()]
+        return [*checks, mlflow.result(), *experiment, *(reached.result() if reached else [])]

@@ -2,15 +2,14 @@
 
 import json
 import math
-import os
 import shutil
-import subprocess
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMEOUT_S = 8
+from bupo.console.ask import Failed, ask
+
 INCOMPLETE = Path(".snakemake/incomplete")
 """Snakemake's marks of outputs that are being made; each has the job's id where it was submitted."""
 
@@ -42,11 +41,11 @@ class Queue:
     problem: str | None = None
 
 
-def read_queue() -> Queue:
-    """The user's jobs, from ``squeue``."""
+def read_queue(until: float = math.inf) -> Queue:
+    """The user's jobs, from ``squeue``; not waited for longer than ``until``, see `ask`."""
     if shutil.which("squeue") is None:
         return Queue({})
-    found = ask(["squeue", "--me", "--noheader", "--array", "--format=%A|%i|%T|%k|%R"])
+    found = ask(["squeue", "--me", "--noheader", "--array", "--format=%A|%i|%T|%k|%R"], until=until)
     if isinstance(found, Failed):
         return Queue({}, problem=found.why)
     jobs: dict[str, Job] = {}
@@ -56,48 +55,21 @@ def read_queue() -> Queue:
     return Queue(jobs)
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A command that gave no answer, and why."""
-
-    why: str
-
-
-def ask(
-    command: Sequence[str], timeout: float = TIMEOUT_S, environment: Mapping[str, str] | None = None
-) -> str | Failed:
-    """What a command prints.
-
-    Args:
-        command: its words.
-        timeout: seconds to wait for it at most.
-        environment: variables beside this process's own.
-    """
-    variables = {**os.environ, **(environment or {})}
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=variables)
-    except subprocess.TimeoutExpired:
-        return Failed(f"{command[0]} did not answer within {timeout:g} s")
-    except OSError as error:
-        return Failed(f"{command[0]} cannot be started ({error.strerror})")
-    if result.returncode:
-        said = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Failed(f"{command[0]} ended with status {result.returncode}: {said[:200]}")
-    return result.stdout
-
-
 def time_limits() -> dict[str, float] | Failed:
     """Minutes that a job may take in each of Slurm's partitions; the default one's also as ``""``."""
     listed = ask(["sinfo", "--noheader", "--format=%P|%l"])
     if isinstance(listed, Failed):
         return listed
+    return limits_in(line.strip().split("|")[:2] for line in listed.splitlines() if "|" in line)
+
+
+def limits_in(rows: Iterable[Sequence[str]]) -> dict[str, float]:
+    """The limits as `time_limits` has them, of names and limits as ``sinfo`` writes them."""
     found: dict[str, float] = {}
-    for line in listed.splitlines():
-        name, _, limit = line.strip().partition("|")
-        minutes = _minutes(limit)
-        found[name.removesuffix("*")] = minutes
+    for name, limit in rows:
+        found[name.removesuffix("*")] = _minutes(limit)
         if name.endswith("*"):
-            found[""] = minutes
+            found[""] = _minutes(limit)
     return found
 
 
