@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 
 from snakemake_executor_plugin_slurm_resume.executor import Executor
 from snakemake_executor_plugin_slurm_resume.records import Records
+from snakemake_executor_plugin_slurm_resume.watch import Watch
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def slurm(tmp_path, monkeypatch):
 def made(tmp_path, monkeypatch, slurm):
     """An executor in an empty folder, and what it submits, registers and cancels."""
     monkeypatch.chdir(tmp_path)
-    executor = object.__new__(Executor)
+    executor, log = object.__new__(Executor), Log()
     did = SimpleNamespace(submitted=[], arrays=[], followed=[], cancelled=[], succeeded=[])
     did.reason, did.incomplete = SimpleNamespace(missing_output=set(), forced=False), []
     executor.__dict__.update(
@@ -44,15 +46,21 @@ def made(tmp_path, monkeypatch, slurm):
         submitted={},
         refused=threading.local(),
         cancelled=False,
-        forgotten_soon=False,
+        watch=Watch("bupo-1", log),
+        status_rate_limiter=nullcontext(),
+        _next_seconds_between_status_checks=None,
         array_jobs={"sample"},
         max_array_size=3,
         time_limits=SimpleNamespace(bound=lambda job: None),
-        logger=Log(),
+        logger=log,
         workflow=SimpleNamespace(
             dag=SimpleNamespace(reason=lambda job: did.reason),
             persistence=SimpleNamespace(incomplete=lambda job: did.incomplete),
             async_run=lambda found: found,
+            executor_settings=SimpleNamespace(
+                init_seconds_before_status_checks=2, keep_successful_logs=False
+            ),
+            remote_execution_settings=SimpleNamespace(seconds_between_status_checks=60),
         ),
         run_job_pre=lambda job: None,
         _submit_job=lambda job: did.submitted.append(job.jobid),
@@ -64,7 +72,7 @@ def made(tmp_path, monkeypatch, slurm):
         lambda self, info, register_job=True: did.followed.append((info.job.jobid, info.external_jobid)),
     )
     monkeypatch.setattr(
-        SlurmExecutor, "report_job_error", lambda self, info, msg=None: did.followed.append(msg)
+        SlurmExecutor, "report_job_error", lambda self, info, msg=None, **_: did.followed.append(msg)
     )
     monkeypatch.setattr(
         SlurmExecutor, "report_job_success", lambda self, info: did.succeeded.append(info.job.jobid)

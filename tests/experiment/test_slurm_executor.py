@@ -23,14 +23,6 @@ def test_arrays_have_jobs_of_the_same_resources_and_a_bounded_length(made):
     assert did.submitted == [20, 21, 22]
 
 
-def test_without_squeue_there_are_no_arrays(made):
-    executor, did = made
-    executor.forgotten_soon = True
-    assert executor.get_status_command() == "sacct"
-    executor.run_jobs([job(1), job(2)])
-    assert (did.arrays, did.submitted) == ([], [1, 2])
-
-
 def test_the_log_of_an_arrays_task_is_where_slurm_writes_it(made):
     executor, _ = made
     info = SubmittedJobInfo(job(1), "12_3", {"slurm_logfile": Path("logs/rule_sample/x/12_3.log")})

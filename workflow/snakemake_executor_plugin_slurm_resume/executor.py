@@ -1,23 +1,24 @@
 """The Slurm executor for grids that take days.
 
-To Snakemake's it adds four things. Jobs that a killed Snakemake left in the queue are waited for, and not
+To Snakemake's it adds five things. Jobs that a killed Snakemake left in the queue are waited for, and not
 submitted once more; nor are those that ended well since this one looked at the files. An array has jobs of
 one rule *and* of the same resources only, whatever is ready at a time. A submission that Slurm refuses is
-tried again before it counts as a failure of the job. Ctrl-C cancels also what is just being submitted or
-looked at, and nothing of another Snakemake in the folder.
+tried again before it counts as a failure of the job. How jobs end is asked for in its own way, see `Watch`.
+Ctrl-C cancels also what is just being submitted or looked at, and nothing of another Snakemake in the folder.
 """
 
+import asyncio
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
-from snakemake_executor_plugin_slurm.job_status_query import get_min_job_age
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
@@ -26,14 +27,15 @@ from bupo.files import sha256_text
 from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
 from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
+from snakemake_executor_plugin_slurm_resume.watch import Watch
 
 SUBMISSIONS = 5
 """How often a job is submitted before Slurm's refusal counts."""
 PAUSE_S = 2.0
 FRESH_S = 60.0
 """For how long it counts what the queue said of jobs that are left; Slurm forgets them some minutes after."""
-REMEMBERED = 2
-"""For so many looks at the queue Slurm has to remember a job for squeue to tell how it ended."""
+LONGER_S = 10
+"""By so much the pause between two looks at the jobs grows where none has ended."""
 
 
 class Executor(SlurmExecutor):
@@ -42,15 +44,13 @@ class Executor(SlurmExecutor):
     def __post_init__(self, test_mode: bool = False) -> None:
         """Find out which jobs are left of an earlier call in this folder."""
         super().__post_init__(test_mode)
-        longest = self.workflow.remote_execution_settings.seconds_between_status_checks
-        age = get_min_job_age()
-        self.forgotten_soon = age is not None and age < REMEMBERED * longest
         # what configs/cluster.yaml leaves out is the cluster's default, and not what earlier jobs had
         self._fallback_account_arg = self._fallback_partition = ""
         # the same in each call, so that the status of earlier jobs is found, too
         self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
         os.environ[QUEUE_AGAIN] = "1"  # jobs get the environment that they are submitted from
         self.time_limits = TimeLimits(self.logger)
+        self.watch = Watch(self.run_uuid, self.logger)
         self.records = Records(Path(self.workflow.workdir_init))
         self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
         self.refused = threading.local()  # several threads submit
@@ -60,10 +60,6 @@ class Executor(SlurmExecutor):
             self.looked = time.monotonic()
         except OSError as error:
             raise WorkflowError(str(error)) from error
-
-    def get_status_command(self) -> str:
-        """``squeue``, which works without accounting, where Slurm remembers jobs for long enough."""
-        return "sacct" if self.forgotten_soon else "squeue"
 
     @SlurmExecutor.next_seconds_between_status_checks.getter
     def next_seconds_between_status_checks(self) -> float:
@@ -90,12 +86,8 @@ class Executor(SlurmExecutor):
 
     def _array_of(self, job: JobExecutorInterface) -> Any:
         """What the jobs of an array have in common; something of its own for a job that gets no array."""
-        if (
-            job.is_group()
-            or not {job.rule.name, "all"} & self.array_jobs
-            or self.get_status_command() == "sacct"
-        ):
-            return id(job)  # sacct tells of an array's tasks by numbers that the executor does not know
+        if job.is_group() or not {job.rule.name, "all"} & self.array_jobs:
+            return id(job)
         return job.rule.name, tuple(sorted((key, str(value)) for key, value in job.resources.items()))
 
     def _look_again(self) -> None:
@@ -169,6 +161,36 @@ class Executor(SlurmExecutor):
         """Forget the job."""
         self._forget(job_info.job)
         super().report_job_error(job_info, msg, **kwargs)
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        """Report the jobs that are over, and give back all others.
+
+        The original gives back none where squeue fails, so that nobody would look at them again; and where
+        ``scontrol`` fails once it asks sacct, which tells of an array's tasks by other numbers.
+        """
+        by_id = {str(info.external_jobid): info for info in active_jobs}
+        over: dict[str, str] = {}
+        if by_id:
+            async with self.status_rate_limiter:
+                over = await asyncio.to_thread(self.watch.look, by_id)
+        for job_id, info in by_id.items():
+            if job_id not in over:
+                yield info
+            elif why := over[job_id]:
+                self.report_job_error(info, why, aux_logs=[str(info.aux["slurm_logfile"])])
+            else:
+                self.report_job_success(info)
+                self._remove_log(info)
+        soon = self.workflow.executor_settings.init_seconds_before_status_checks
+        changed = bool(over) or not by_id
+        self.next_seconds_between_status_checks = (
+            soon if changed else self.next_seconds_between_status_checks + LONGER_S
+        )
+
+    def _remove_log(self, info: SubmittedJobInfo) -> None:
+        if not self.workflow.executor_settings.keep_successful_logs:
+            with suppress(OSError):
+                info.aux["slurm_logfile"].unlink()
 
     def _forget(self, job: JobExecutorInterface) -> None:
         self.submitted.pop(job, None)
