@@ -131,6 +131,9 @@ def test_every_path_is_something(tree, path, kind, run, model, name):
             f"evaluation/{MODEL}/*/seed*/arithmetic_hard/scores.parquet",
         ),
         ("tables/training_rows.csv", "data/verl/*/*.json"),
+        ("tables/variance.csv", "evaluation/*/*/seed*/*/scores.parquet"),
+        ("tables/grader_disagreements.csv", "evaluation/*/*/seed*/*/disagreements.csv"),
+        ("tables/provenance.csv", "**/*.json"),
         ("tables/training.csv", "runs/*/*/seed*/metrics.jsonl"),
         ("index.html", None),
     ],
@@ -144,17 +147,30 @@ def test_a_number_of_the_evaluation(trained, bupo):
     tree, _ = trained
     table = tree.folder / f"data/verl/{MODEL}/arithmetic_easy.parquet"
     write_text(table, "rows")
-    tree.evaluation(GRPO, benchmark_sha256=sha256_file(table))
+    tree.evaluation(GRPO, benchmark_sha256=sha256_file(table), sampling_sha256="5a")
     output = f"results/demo/evaluation/{GRPO}/arithmetic_easy/summary.json"
     tree.mark(output, {"rule": "evaluate", "starttime": 1e9, "endtime": 1e9 + 60}, kind="metadata")
     log = tree.folder / f"logs/evaluation/{GRPO}/arithmetic_easy.log"
     write_text(log, "[slurm] job 90 on node1\n[slurm] job 91 on node2\nsampling\n")
     facts = one(bupo, output)
     assert facts["evaluation"]["benchmark"]["now"] == "the same"
+    assert facts["evaluation"]["sampling_sha256"] == "5a"
     assert facts["evaluation"]["Slurm job"] == "91 on node2"
     assert facts["evaluation"]["made"]["rule"] == "evaluate"
     assert facts["training"]["commit"] == "abc123"
     assert facts["cell"]["method"] == "grpo"
+
+
+@pytest.mark.parametrize("place", [MODEL, f"{GRPO}/step-000004"])
+def test_an_entropy_analysis_leads_to_the_files_that_it_read(tree, bupo, place):
+    problems = tree.folder / f"data/verl/{MODEL}/arithmetic_easy.parquet"
+    write_text(problems, "rows")
+    boundary = tree.folder / f"entropy/{place}/boundary.json"
+    write_json(boundary, {"problem_files": ["arithmetic_easy.parquet"]})
+    assert one(bupo, boundary)["analysis"]["inputs as they are now"] == {
+        f"spec/entropy/{MODEL}.yaml": "not there",
+        f"data/verl/{MODEL}/arithmetic_easy.parquet": sha256_file(problems),
+    }
 
 
 def test_a_model_file_beside_its_recorded_hash(trained, bupo):
@@ -170,12 +186,12 @@ def test_a_model_file_beside_its_recorded_hash(trained, bupo):
 
 def test_a_figure_leads_to_the_runs_behind_it(trained, bupo):
     tree, _ = trained
-    page = "<p>Code: <code>4711</code></p>\n<p>Versions: python 3.11.7, torch 2.13.0.</p>"
-    write_text(tree.folder / "report/index.html", page)
+    told = 'stage,subject,what,value\nreport,all of it,commit,4711\nreport,all of it,versions,"python 3.11.7, torch 2"\n'
+    write_text(tree.folder / "report/tables/provenance.csv", told)
     figure = tree.folder / f"report/figures/training-reward-{MODEL}.svg"
     write_text(figure, "<svg/>")
     facts = one(bupo, figure)
-    assert facts["report"]["commit"] == "4711"
+    assert facts["report"]["commit"] == "4711" and facts["report"]["versions"] == "python 3.11.7, torch 2"
     assert [(row["run"], row["Slurm jobs"]) for row in facts["runs"]] == [
         (GRPO, ["77", "78"]),
         (BUPO, "not recorded"),

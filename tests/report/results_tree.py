@@ -10,7 +10,7 @@ import yaml
 from entropy_tables import Tables, flow_table
 from results_tree_runs import LAYERS, Scenario, evaluation, logs, problem, training
 
-from bupo.files import write_json
+from bupo.files import write_json, write_text
 
 FLOOR = Scenario(
     skill={"base": -30.0, "grpo": -30.0, "bupo-kauto-s4": -30.0},
@@ -33,6 +33,7 @@ def make_tree(root: Path, scenario: Scenario | None = None) -> Path:
     ]
     _experiment(folder, scenario, cells)
     _data(folder, scenario)
+    write_text(folder / f"spec/entropy/{scenario.models[0]}.yaml", "seed: 1\n")
     for number, model in enumerate(scenario.models):
         status = scenario.boundary if number == 0 else "unclear"
         _model(folder, model)
@@ -131,6 +132,10 @@ def _data(folder: Path, scenario: Scenario) -> None:
         }
         write_json(folder / "data" / f"{name}.json", report)
     export = {"set": "arithmetic", "prompt": "plain", "rows": 2000, "kept": 1988, "left_out": []}
+    problems = pd.DataFrame([problem("arithmetic_easy", n) for n in range(scenario.problems)])
+    table = folder / "data/verl" / scenario.models[0] / "arithmetic_easy.parquet"
+    table.parent.mkdir(parents=True)
+    problems.to_parquet(table)
     reasons = {"prompt longer than 64 tokens": 10, "leak": 2}
     write_json(folder / "data/verl" / scenario.models[0] / "arithmetic.json", {**export, "reasons": reasons})
     pairs = [
@@ -178,7 +183,7 @@ def _entropy(folder: Path, model: str, boundary: int | None, scenario: Scenario)
     target = folder / "entropy" / model
     target.mkdir(parents=True)
     tables.statistics.to_parquet(target / "statistics.parquet")
-    write_json(target / "boundary.json", tables.boundary)
+    write_json(target / "boundary.json", {**tables.boundary, "problem_files": ["arithmetic_easy.parquet"]})
 
 
 def _flow(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -> None:

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
-from bupo.files import write_json
+from bupo.evaluation.store import IDENTITY
+from bupo.files import sha256_text, write_json
 from bupo.identity import config_sha256
 
 BENCHMARKS = {"arithmetic_easy": 1.2, "arithmetic_hard": -0.4}
@@ -32,12 +35,16 @@ JOBS = [
         "ended": "2026-11-01T10:30:00+00:00",
         "gpus": 8,
         "commit": "c0ffee1",
+        "versions": {"python": "3.11.7", "torch": "2.11.0", "verl": "0.9.1"},
+        "train_files": {"results/demo/data/verl/tiny_qwen3/arithmetic.parquet": "da" * 32},
     },
     {
         "started": "2026-11-01T11:00:00+00:00",
         "ended": "2026-11-01T12:00:00+00:00",
         "gpus": 8,
         "commit": "c0ffee1",
+        "versions": {"python": "3.11.7", "torch": "2.11.0", "verl": "0.9.1"},
+        "train_files": {"results/demo/data/verl/tiny_qwen3/arithmetic.parquet": "da" * 32},
     },
 ]
 """A training that was preempted once: an hour and a half on 8 GPUs, 12 GPU-hours."""
@@ -156,7 +163,11 @@ def training(folder: Path, cell: dict[str, Any], scenario: Scenario, number: int
             "steps": 15,
             "wall_s": 160.0 + 7 * number,
             **({"status": "collapsed", "collapse": COLLAPSE} if cell["cell"] == scenario.collapsed else {}),
-            "files": {},
+            "files": {
+                "metrics.jsonl": "0e" * 32,
+                "model/model.safetensors": "ef" * 32,
+                "snapshots/step-000004/model.safetensors": "f4" * 32,
+            },
             **({"jobs": JOBS} if scenario.recorded else {}),
         },
     )
@@ -224,7 +235,10 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
     target.mkdir(parents=True)
     table = pd.DataFrame(scores)
     table.to_parquet(target / "scores.parquet")
-    pd.DataFrame(shard).to_parquet(target / "shard-0.parquet")
+    identity = sha256_text(f"{run} {benchmark}")
+    samples_of = pa.Table.from_pandas(pd.DataFrame(shard))
+    marked = {**samples_of.schema.metadata, IDENTITY: identity.encode()}
+    pq.write_table(samples_of.replace_schema_metadata(marked), target / "shard-0.parquet")
     at_odds = {
         "gold": "1/2",
         "answer": "<0.5>",
@@ -255,6 +269,8 @@ def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Sc
             "grader_disagreements": int(table["correct"].head(3).sum()),
             "grader_timeout_share": 0.001,
             "settings": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 48},
+            "benchmark_sha256": "be" * 32,
+            "sampling_sha256": identity,
         },
     )
 

@@ -26,6 +26,9 @@ SOURCES = {
     "contamination": "data/contamination.json",
     "boundary": "entropy/{model}/boundary.json",
     "training_rows": "data/verl/{model}/*.json",
+    "variance": "evaluation/{model}/*/seed*/*/scores.parquet",
+    "grader": "evaluation/{model}/*/seed*/*/disagreements.csv",
+    "provenance": "**/*.json",
 }
 """What the report's figures and tables are made of, by the first word of their names, or the whole of it."""
 OTHERWISE = "entropy/{model}/statistics.parquet"

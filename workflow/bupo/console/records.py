@@ -1,5 +1,6 @@
 """What the files of an experiment record of what made them; what they do not is `NOT_RECORDED`."""
 
+import csv
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
+from bupo.report.provenance import analysis_inputs
 from bupo.training.jobs import FILE as JOBS
 from bupo.training.jobs import gpus
 
@@ -19,8 +21,7 @@ METADATA = Path(".snakemake/metadata")
 HASHED = 1 << 30
 """Largest file, in bytes, that is hashed to be compared with its record."""
 JOB = re.compile(r"^\[slurm\] job (\S+) on (.+)$", re.MULTILINE)
-COMMIT = re.compile(r"<p>Code: <code>(.*?)</code>")
-VERSIONS = re.compile(r"<p>Versions: (.*?)\.</p>")
+PROVENANCE = "report/tables/provenance.csv"
 
 Facts = dict[str, Any]
 
@@ -96,7 +97,7 @@ def evaluation(folder: Path, run: str, benchmark: str) -> Facts:
     place = folder / "evaluation" / run / benchmark
     summary, log = read(place / "summary.json"), folder / f"logs/evaluation/{run}/{benchmark}.log"
     table = folder / "data/verl" / run.split("/")[0] / f"{benchmark}.parquet"
-    keys = ("n_problems", "n_samples", "grader", "settings")
+    keys = ("n_problems", "n_samples", "grader", "settings", "sampling_sha256")
     return {
         **{key: summary.get(key, NOT_RECORDED) for key in keys},
         "benchmark": compared(table, summary.get("benchmark_sha256")),
@@ -110,9 +111,11 @@ def analysis(folder: Path, model: str, run: str | None = None) -> Facts:
     found = sorted(place.glob("step-*/boundary.json")) if run else [place / "boundary.json"]
     boundary = read(found[-1]) if found else {}
     keys = ("status", "boundary_layer", "reason", "lens", "tolerance", "n_tokens", "n_problems")
+    inputs = analysis_inputs(folder, (run or model).split("/")[0], boundary) if boundary else {}
     return {
         **({"snapshots": [path.parent.name for path in found]} if run else {}),
         **{key: boundary.get(key, NOT_RECORDED) for key in (*keys, "problem_files", "settings")},
+        "inputs as they are now": {path: sha or "not there" for path, sha in inputs.items()} or NOT_RECORDED,
         **_making(
             place / ("flow.parquet" if run else "boundary.json"), folder / f"logs/entropy/{run or model}.log"
         ),
@@ -139,10 +142,11 @@ def data(folder: Path, name: str, model: str | None = None) -> Facts:
 
 def report(folder: Path) -> Facts:
     """The code that wrote the report; that of the trainings is theirs."""
-    page = folder / "report/index.html"
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    told = {"commit": COMMIT.search(text), "versions": VERSIONS.search(text)}
-    return {**{key: match[1] if match else NOT_RECORDED for key, match in told.items()}, "made": made(page)}
+    table = folder / PROVENANCE
+    lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+    told = {row["what"]: row["value"] for row in csv.DictReader(lines) if row["stage"] == "report"}
+    known = {key: told.get(key, NOT_RECORDED) for key in ("commit", "versions")}
+    return {**known, "made": made(folder / "report/index.html")}
 
 
 def compared(path: Path, recorded: str | None) -> Facts:

@@ -14,6 +14,7 @@ from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
 from bupo.report.costs import cost_of_run, costs
 from bupo.report.parse import data_set, evaluated
+from bupo.report.provenance import analysis_inputs
 from bupo.report.records import (
     ALL,
     BASE,
@@ -29,6 +30,9 @@ from bupo.report.records import (
     Results,
     Run,
 )
+
+WEIGHTS = (".safetensors", ".bin")
+"""Endings of the files that hold weights."""
 
 
 def collect(experiment_file: Path) -> Results:
@@ -100,6 +104,7 @@ class _Reader:
         metrics = self.find(f"runs/{name}/metrics.jsonl", f"training metrics of {name}")
         done_file = self.find(f"runs/{name}/done.json", f"end of the training of {name}")
         done = read_json(done_file) if done_file else {}
+        jobs = done.get("jobs", [])
         return Run(
             model=cell["model"],
             cell=cell["cell"],
@@ -119,7 +124,14 @@ class _Reader:
             cost=cost_of_run(self.root, name),
             collapse=done.get("collapse"),
             config_sha256=config_sha256(config) if ours else None,
-            commits=list(dict.fromkeys(job["commit"] for job in done.get("jobs", []) if job.get("commit"))),
+            commits=_each([job.get("commit") for job in jobs]),
+            versions=_each([job.get("versions") for job in jobs]),
+            train_files={
+                Path(file).name: sha for job in jobs for file, sha in job.get("train_files", {}).items()
+            },
+            weights={
+                file: sha for file, sha in done.get("files", {}).items() if Path(file).suffix in WEIGHTS
+            },
             evaluated=self.evaluations(name, experiment),
         )
 
@@ -167,6 +179,7 @@ class _Reader:
                 for row in value["evidence"]
             ],
             study=Study(self.statistics(table), value),
+            inputs=analysis_inputs(self.root, model, value),
         )
 
     def statistics(self, path: Path, filters: Any = None, *front: str) -> pd.DataFrame:
@@ -248,6 +261,11 @@ def switches(schedule: list[Mapping[str, Any]], steps: int) -> list[int]:
 def trains_internal(schedule: list[Mapping[str, Any]]) -> bool:
     """Whether a phase trains an internal policy; a baseline with a layer trains none."""
     return any(phase["layer"] != "final" for phase in schedule)
+
+
+def _each(values: list[Any]) -> list[Any]:
+    """What is recorded, each value once."""
+    return [value for i, value in enumerate(values) if value and value not in values[:i]]
 
 
 def _learning_rate(config: Mapping[str, Any]) -> float | None:

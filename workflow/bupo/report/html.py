@@ -3,6 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bupo.progress import duration
+from bupo.report.provenance import in_line
 from bupo.report.tables import mean_label
 from bupo.report.words import interval, nats, p_value, percent, points, root_points, span
 
@@ -29,5 +30,6 @@ def environment() -> Environment:
         "duration": lambda seconds: NOT_RECORDED if seconds is None else duration(seconds),
         "hours": lambda seconds: NOT_RECORDED if seconds is None else f"{seconds / 3600:,.3g}",
         "heading": mean_label,
+        "in_line": in_line,
     }
     return made

@@ -19,7 +19,7 @@ from bupo.report.drawing import Figures, draw
 from bupo.report.examples import examples
 from bupo.report.figures_training import CURVES, not_recorded
 from bupo.report.html import environment
-from bupo.report.provenance import hashes, versions
+from bupo.report.provenance import NO_COMMIT, Shown, facts, trained_with, versions
 from bupo.report.records import BASE, Run
 from bupo.report.review import reviewed
 from bupo.report.spread import spreads
@@ -107,7 +107,8 @@ def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> s
             examples=examples(results, cells),
             reference="the model before training",
             total=together(stage.cost for stage in results.costs if stage.cost),
-            hashes=hashes(results),
+            facts=Shown.of(facts(results)),
+            trained_with=trained_with(results),
             BASE=BASE,
             **provenance(),
         )
@@ -116,7 +117,7 @@ def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> s
 
 def provenance() -> dict[str, Any]:
     """The code and the environment that write a page."""
-    return {"versions": versions(), "commit": commit() or "no git commit (not a checkout)"}
+    return {"versions": versions(), "commit": commit() or NO_COMMIT}
 
 
 def variable(style: Look) -> str:

@@ -30,6 +30,8 @@ def evaluated(summary: Mapping[str, Any], scores: Path) -> Evaluated:
             if "decoding_low" in v
         },
         grader_timeout=summary.get("grader_timeout_share"),
+        benchmark_sha256=summary.get("benchmark_sha256"),
+        sampling_sha256=summary.get("sampling_sha256"),
         review=read_review(scores.with_name("disagreements.csv")),
         scores=pd.read_parquet(scores),
         responses=first_texts(scores.parent, summary.get("sampling_sha256")),

@@ -1,9 +1,16 @@
-"""Where the numbers come from: versions, configurations, models."""
+"""Where the numbers come from: the code, the software and the files behind each of them."""
 
 import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
-from bupo.report.records import Results
+from bupo.commit import commit
+from bupo.files import sha256_file
+from bupo.report.records import BASE, Results, Run
+from bupo.report.table import Table
 
 PACKAGES = (
     "bupo",
@@ -17,6 +24,47 @@ PACKAGES = (
     "numpy",
     "mlflow",
 )
+NO_COMMIT = "no git commit (not a checkout)"
+MOST_FACTS = 400
+"""Facts that the page shows; the table has all."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to compare when a number has to be repeated.
+
+    Attributes:
+        stage: what made or read it, as the table has it.
+        subject: of which model, run or evaluation it is.
+        what: is known; hashes are SHA-256.
+        value: None where it was not recorded.
+    """
+
+    stage: str
+    subject: str
+    what: str
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The facts that the page shows, the first `MOST_FACTS`, by stage; and how many there are."""
+
+    stages: dict[str, list[Fact]]
+    total: int
+
+    @property
+    def all(self) -> bool:
+        """Whether these are all."""
+        return self.total == sum(map(len, self.stages.values()))
+
+    @classmethod
+    def of(cls, found: Sequence[Fact]) -> "Shown":
+        """Those of all that there are."""
+        stages: dict[str, list[Fact]] = {}
+        for fact in found[:MOST_FACTS]:
+            stages.setdefault(fact.stage, []).append(fact)
+        return cls(stages, len(found))
 
 
 def versions() -> dict[str, str]:
@@ -30,13 +78,90 @@ def versions() -> dict[str, str]:
     return found
 
 
-def hashes(results: Results) -> list[tuple[str, str]]:
-    """What to compare when a number has to be repeated: (what, SHA-256 or commit)."""
-    found = [("experiment.yaml", results.experiment_sha256)]
+def in_line(software: Mapping[str, str]) -> str:
+    """``python 3.11.7, torch 2.13.0``."""
+    return ", ".join(f"{name} {version}" for name, version in software.items())
+
+
+def analysis_inputs(folder: Path, model: str, boundary: Mapping[str, Any]) -> dict[str, str | None]:
+    """Hashes of the files that an entropy analysis reads besides its model, as they are now.
+
+    Args:
+        folder: of the experiment.
+        model: its name.
+        boundary: what the analysis's ``boundary.json`` holds.
+    """
+    problems = [f"data/verl/{model}/{file}" for file in boundary.get("problem_files", [])]
+    paths = [f"spec/entropy/{model}.yaml", *problems]
+    return {path: sha256_file(folder / path) if (folder / path).is_file() else None for path in paths}
+
+
+def trained_with(results: Results) -> dict[str, list[str]]:
+    """The software of the trainings, each set in one line, with the runs that it trained."""
+    found: dict[str, list[str]] = {}
     for run in results.runs:
-        found += [(f"configuration of {run.name}", run.config_sha256)] if run.config_sha256 else []
-        found += [(f"code that trained {run.name}", commit) for commit in run.commits]
-    found += [
-        (f"{model.name}: {file}", sha) for model in results.models for file, sha in model.sha256.items()
-    ]
+        for software in run.versions:
+            found.setdefault(in_line(software), []).append(run.name)
     return found
+
+
+def facts(results: Results) -> list[Fact]:
+    """What is behind every number, in the order of the work; without the process that writes the report."""
+    name = str(results.experiment["name"])
+    return [
+        Fact("experiment", name, "experiment.yaml", results.experiment_sha256),
+        *(
+            Fact("model before training", model.name, file, sha)
+            for model in results.models
+            for file, sha in model.sha256.items()
+        ),
+        *(
+            Fact("entropy analysis", entropy.model, f"{file}, as it is now", sha)
+            for entropy in results.entropy
+            for file, sha in entropy.inputs.items()
+        ),
+        *(fact for run in results.runs if run.cell != BASE for fact in _trained(run)),
+        *_swept(results),
+        *(
+            Fact("evaluation", f"{run.name} on {each.benchmark}", what, sha)
+            for run in results.runs
+            for each in run.evaluated.values()
+            for what, sha in (
+                (f"problems of {each.benchmark}", each.benchmark_sha256),
+                ("sampling: model, problems and decoding", each.sampling_sha256),
+            )
+        ),
+    ]
+
+
+def provenance_table(found: Sequence[Fact]) -> Table:
+    """What is behind every number, and what wrote the report."""
+    written = [
+        Fact("report", "all of it", "commit", commit() or NO_COMMIT),
+        Fact("report", "all of it", "versions", in_line(versions())),
+    ]
+    rows = [(fact.stage, fact.subject, fact.what, fact.value) for fact in (*found, *written)]
+    return Table("provenance", ("stage", "subject", "what", "value"), [tuple(row) for row in rows])
+
+
+def _trained(run: Run) -> Iterator[Fact]:
+    if run.config_sha256 is None and not run.weights:
+        return
+    yield Fact("training", run.name, "configuration", run.config_sha256)
+    recorded = {"commit": run.commits, "versions": [in_line(software) for software in run.versions]}
+    for what, values in recorded.items():
+        yield from (Fact("training", run.name, what, value) for value in values or (None,))
+    for file, sha in run.train_files.items():
+        yield Fact("training", run.name, f"problems of {file}", sha)
+    for file, sha in run.weights.items():
+        if file.startswith("model/"):
+            yield Fact("training", run.name, file, sha)
+
+
+def _swept(results: Results) -> Iterator[Fact]:
+    """The weights of the snapshots, which the entropies over a training are of."""
+    swept = set() if results.flow is None else set(results.flow["run"])
+    for run in results.runs:
+        for file, sha in run.weights.items():
+            if run.name in swept and not file.startswith("model/"):
+                yield Fact("entropy over training", run.name, file, sha)

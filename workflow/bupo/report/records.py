@@ -38,6 +38,8 @@ class Evaluated:
         truncated, no_box, grader_timeout: shares of responses; the last None where not recorded.
         disagreements: samples on which the two graders differ; None where not recorded.
         scores: problem_id, sample, correct and more, one row for each sample.
+        benchmark_sha256: of the file of problems; None where not recorded.
+        sampling_sha256: identity of the samples: of model, problems and decoding; None where not recorded.
         review: gold, answer and what each grader made of them, where they differ; None where not recorded.
         responses: problem_id, sample, text of each problem's first sample; None where the shards are gone.
     """
@@ -56,6 +58,8 @@ class Evaluated:
     responses: "pd.DataFrame | None"
     pass_at_k_decoding: dict[int, tuple[float, float]] = field(default_factory=dict)
     grader_timeout: float | None = None
+    benchmark_sha256: str | None = None
+    sampling_sha256: str | None = None
     review: "pd.DataFrame | None" = None
 
 
@@ -76,6 +80,9 @@ class Run:
         cost: of its training; None before its end, or where it was not recorded.
         config_sha256: hash of the run's configuration.
         commits: of the code that trained it, one for each call that was another's; empty where not recorded.
+        versions: of the software that trained it, likewise.
+        train_files: hashes of the files that it was trained on, by name; empty where not recorded.
+        weights: hashes of the files with its weights and its snapshots', by path; empty where not recorded.
         evaluated: by benchmark.
     """
 
@@ -98,6 +105,9 @@ class Run:
     cost: Cost | None = None
     config_sha256: str | None = None
     commits: list[str] = field(default_factory=list)
+    versions: list[dict[str, str]] = field(default_factory=list)
+    train_files: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
 
     @property
@@ -128,6 +138,8 @@ class Entropy:
         study: its tables, as the figures are drawn from them.
         status: ``clear`` or ``unclear``.
         boundary_layer: the last layer whose FFN raises the entropy, counted from 1; None where unclear.
+        inputs: hashes of the files that it read besides the model, as they are now, by path; None where there
+            is no such file.
     """
 
     model: str
@@ -142,6 +154,7 @@ class Entropy:
     n_tokens: int
     n_problems: int
     study: "Study"
+    inputs: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

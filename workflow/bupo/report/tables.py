@@ -9,6 +9,7 @@ from bupo.report.cells import MEAN, Cell
 from bupo.report.costs import Cost
 from bupo.report.figures_training import CURVES, series
 from bupo.report.grid import grid_table
+from bupo.report.provenance import facts, provenance_table
 from bupo.report.records import ALL, BASE, STATISTICS, Results
 from bupo.report.table import Table, Value
 from bupo.report.tables_scores import (
@@ -45,6 +46,7 @@ def all_tables(analysis: Analysis) -> list[Table]:
         contamination_table(results),
         stage_cost_table(results),
         cost_table(results),
+        provenance_table(facts(results)),
     ]
 
 
