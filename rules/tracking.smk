@@ -1,4 +1,5 @@
 # MLflow: the database and every run exist before the jobs that write into them.
+from bupo.experiment.start import attention_or_exit
 
 TRACKING = f"{PLAN.folder}/tracking.json"
 
@@ -13,6 +14,11 @@ onstart:
     hold_or_exit(PLAN)
     if PLAN.environment.to_be_made and not DEPLOYED:
         shell(MAKE_ENVIRONMENT)
+    # before jobs wait for their GPUs
+    if not DEPLOYED and any(
+        job.rule.name == "train" for job in workflow.dag.needrun_jobs()
+    ):
+        attention_or_exit(PLAN)
     shell(
         "{sys.executable:q} -m bupo.tracking init --experiment {PLAN.folder:q}/experiment.yaml --uri {PLAN.mlflow_uri:q}"
         " --out {TRACKING:q}"

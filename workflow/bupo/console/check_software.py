@@ -9,8 +9,11 @@ from importlib import metadata
 from pathlib import Path
 
 from bupo.console.ask import Failed, ask
-from bupo.console.check import Check, failed, not_applicable, ok
-from bupo.environments import pins, wrong
+from bupo.console.check import Check, failed, not_applicable, not_checked, ok
+from bupo.environments import is_complete, pins, place, wrong
+from bupo.errors import UserError
+from bupo.experiment.attention import attention_of
+from bupo.experiment.plan import Plan
 
 PYTHON = (3, 11)
 NAMED = 5
@@ -65,6 +68,30 @@ def plugin() -> Check:
         "does not know the plugin bupo",
         f"{sys.executable} -m pip install --no-deps --editable .",
     )
+
+
+def attention(plan: Plan, configs: Path, until: float = math.inf) -> list[Check]:
+    """Whether the jobs can import what the engine's attention needs; nothing where PyTorch has it.
+
+    Args:
+        plan: the experiment.
+        configs: the project's ``configs/`` folder.
+        until: not waited for longer, see `ask`.
+    """
+    try:
+        asked = attention_of(plan, configs)
+    except UserError as error:
+        return [failed("attention", str(error).rstrip("."), "mend it")]
+    if asked is None:
+        return []
+    needs, lock = f"{asked.name} needs the package {asked.package}", plan.environment.lock
+    if plan.environment.to_be_made and not is_complete(place(lock), lock):
+        remedy = f"snakemake --cores 1 environment makes it; then {asked.remedy}"
+        return [not_checked("attention", f"{needs}, and the jobs' environment is not made yet", remedy)]
+    answer = ask(asked.question, IMPORT_S, until=until)
+    if isinstance(answer, Failed):
+        return [failed("attention", f"{needs}, which jobs cannot import: {answer.why}", asked.remedy)]
+    return [ok("attention", f"{needs}, which jobs can import")]
 
 
 @dataclass(frozen=True)

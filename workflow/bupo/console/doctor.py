@@ -64,10 +64,11 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
         uri, wanted = plan.mlflow_uri, max(row.gpus for row in estimate.rows)
         needed = estimate.bytes_left
 
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
         mlflow = pool.submit(machine.store, uri, until)
         reached = pool.submit(inputs, plan, arguments.network, until) if plan else None
         devices = pool.submit(software.devices, until)
+        attention = pool.submit(software.attention, plan, arguments.configs, until) if plan else None
         slurm, nodes = of_slurm.slurm(until)
         if plan is not None:
             slurm += [*of_slurm.hours(plan, nodes), *of_slurm.jobs(plan, nodes, until)]
@@ -75,6 +76,7 @@ def checked(arguments: argparse.Namespace) -> "list[Check]":
             software.python(),
             software.pinned(arguments.locks),
             software.plugin(),
+            *(attention.result() if attention else []),
             *slurm,
             software.gpus(devices.result(), wanted, slurm=slurm[0].status != "not applicable"),
             machine.disk(results, needed),

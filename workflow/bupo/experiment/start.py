@@ -1,7 +1,7 @@
 """How Snakemake comes by an experiment's plan: it makes one, or has that of the process that started it.
 
-Jobs on a cluster's nodes run Snakemake, too. They take the plan as the process that submitted them made it, so
-that they hang on nothing that has become of ``configs/`` since, and look at the specs of no other job.
+Jobs on a cluster's nodes run Snakemake, too. They take the plan of the process that submitted them, so that they
+hang on nothing that has become of ``configs/`` since, and look at the specs of no other job.
 """
 
 import os
@@ -40,20 +40,39 @@ def plan_or_exit(config: Mapping[str, Any], is_main_process: bool) -> Plan:
     return plan
 
 
-def hold_or_exit(plan: Plan) -> None:
-    """Hold the experiment for this process and its jobs; where another one does, a sentence ends this one."""
+def hold_or_exit(plan: Plan, on_nodes: bool) -> None:
+    """Hold the experiment for this process and its jobs; where that cannot be, a sentence ends the process."""
     with _or_exit():
-        hold(plan)
+        hold(plan, on_nodes)
 
 
-def hold(plan: Plan) -> None:
+def attention_or_exit(plan: Plan) -> None:
+    """Check that the environment of the jobs, once it is made, has the attention that they are to use."""
+    from bupo.experiment.attention import check_attention
+
+    with _or_exit():
+        check_attention(plan, CONFIGS)
+
+
+def hold(plan: Plan, on_nodes: bool = False) -> None:
     """Hold the experiment until this process ends, and save the plan for its jobs.
 
+    Args:
+        plan: of the experiment.
+        on_nodes: whether its jobs are submitted to a cluster.
+
     Raises:
-        UserError: another process runs it, or has written other specs while this one planned.
+        UserError: another process runs it, or has written other specs while this one planned; or jobs cannot be
+            submitted from this folder.
     """
     from bupo.experiment.written import check_written
 
+    for path in (str(Path.cwd()), sys.executable) if on_nodes else ():
+        if path.split() != [path]:
+            raise UserError(
+                f"{path}: Snakemake's commands for the nodes of a cluster break at a space in the path of the "
+                "checkout or of Python; a folder without one would be right."
+            )
     with plan.settling():
         plan.hold()
         check_written(plan, CONFIGS)
