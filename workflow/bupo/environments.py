@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bupo.errors import UserError, run_command
+from bupo.errors import UserError, run_quietly
 from bupo.files import exclusive, sha256_text, write_text
 
 COMPLETE = ".complete"
@@ -167,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_quietly(main)
