@@ -37,7 +37,7 @@ def made(tmp_path, monkeypatch, slurm):
     monkeypatch.chdir(tmp_path)
     executor, log = object.__new__(Executor), Log()
     did = SimpleNamespace(submitted=[], arrays=[], followed=[], cancelled=[], succeeded=[])
-    did.reason, did.incomplete = SimpleNamespace(missing_output=set(), forced=False), []
+    did.reason = SimpleNamespace(missing_output=set(), forced=False)
     executor.__dict__.update(
         records=Records(tmp_path),
         left=set(),
@@ -55,8 +55,6 @@ def made(tmp_path, monkeypatch, slurm):
         logger=log,
         workflow=SimpleNamespace(
             dag=SimpleNamespace(reason=lambda job: did.reason),
-            persistence=SimpleNamespace(incomplete=lambda job: did.incomplete),
-            async_run=lambda found: found,
             executor_settings=SimpleNamespace(
                 init_seconds_before_status_checks=2, keep_successful_logs=False
             ),

@@ -3,6 +3,7 @@
 import copy
 import os
 import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,9 @@ def test_an_output_that_is_not_the_jobs_is_made_anew(ended, why):
     elif why == "there before":
         did.reason.missing_output = set()
     elif why == "incomplete":
-        did.incomplete = [str(output)]
+        mark = Path(".snakemake/incomplete") / urlsafe_b64encode(str(output).encode()).decode()
+        mark.parent.mkdir()
+        mark.write_text("{}")
     elif why == "old":
         os.utime(output, (time.time() - 9, time.time() - 9))
     elif why == "gone":

@@ -12,8 +12,9 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import suppress
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
+from bupo.console.slurm import submitted as being_made
 from bupo.files import sha256_text
 from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
@@ -103,7 +105,7 @@ class Executor(SlurmExecutor):
         record = None if job.is_group() else self.records.read(_output(job))
         if record is None:
             return False
-        if _is_of(record, job) and self._made_since_the_look(record, job):
+        if record.is_of(job) and self._made_since_the_look(record, job):
             self.left.discard(record.job_id)
             self.run_job_pre(job)
             self.logger.info(f"Job {job.jobid} ended well just now, as Slurm's job {record.job_id}.")
@@ -112,7 +114,7 @@ class Executor(SlurmExecutor):
         if record.job_id not in self.left:
             return False
         self.left.discard(record.job_id)
-        if not _is_of(record, job):
+        if not record.is_of(job):
             self.logger.info(f"Slurm's job {record.job_id} was submitted for other inputs; it is cancelled.")
             subprocess.run(["scancel", record.job_id], check=False)
             return False
@@ -126,17 +128,10 @@ class Executor(SlurmExecutor):
     def _made_since_the_look(self, record: Record, job: JobExecutorInterface) -> bool:
         """Whether outputs that Snakemake missed at its look at the files are there now, made by that job.
 
-        Those that were there before are no sign: who has them made again (``--forcerun``) means it. Only
-        Snakemake's step on the node deletes outputs, as it begins; at its end it takes its mark off them.
+        Those that were there before are no sign: who has them made again (``--forcerun``) means it.
         """
         reason = self.workflow.dag.reason(job)
-        outputs = [Path(path) for path in job.output]
-        return (
-            bool(reason.missing_output)
-            and not reason.forced
-            and all(path.exists() and path.stat().st_mtime >= record.submitted for path in outputs)
-            and not self.workflow.async_run(self.workflow.persistence.incomplete(job))
-        )
+        return bool(reason.missing_output) and not reason.forced and record.made(job, being_made)
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         """Write down which job makes what."""
@@ -169,10 +164,13 @@ class Executor(SlurmExecutor):
         ``scontrol`` fails once it asks sacct, which tells of an array's tasks by other numbers.
         """
         by_id = {str(info.external_jobid): info for info in active_jobs}
+        unfinished = cache(being_made)
         over: dict[str, str] = {}
         if by_id:
             async with self.status_rate_limiter:
-                over = await asyncio.to_thread(self.watch.look, by_id)
+                over = await asyncio.to_thread(
+                    self.watch.look, by_id, lambda job_id: self._made(by_id[job_id].job, unfinished)
+                )
         for job_id, info in by_id.items():
             if job_id not in over:
                 yield info
@@ -186,6 +184,10 @@ class Executor(SlurmExecutor):
         self.next_seconds_between_status_checks = (
             soon if changed else self.next_seconds_between_status_checks + LONGER_S
         )
+
+    def _made(self, job: JobExecutorInterface, unfinished: Callable[[], Container[str]]) -> bool:
+        record = None if job.is_group() else self.records.read(_output(job))
+        return record is not None and record.made(job, unfinished)
 
     def _remove_log(self, info: SubmittedJobInfo) -> None:
         if not self.workflow.executor_settings.keep_successful_logs:
@@ -240,11 +242,3 @@ class Executor(SlurmExecutor):
 
 def _output(job: JobExecutorInterface) -> str:
     return str(job.output[0])
-
-
-def _is_of(record: Record, job: JobExecutorInterface) -> bool:
-    """Whether a job that was submitted does what this one is to do: the same command, no newer inputs."""
-    if record.command != sha256_text(str(job.shellcmd)):
-        return False
-    inputs = [Path(path) for path in job.input if not path.flags.get("ancient")]
-    return all(path.exists() and path.stat().st_mtime <= record.submitted for path in inputs)

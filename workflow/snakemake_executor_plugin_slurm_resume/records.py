@@ -5,11 +5,14 @@ Slurm executor reads none of them.
 """
 
 import json
+import math
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from bupo.files import sha256_text, write_json
 
@@ -33,6 +36,28 @@ class Record:
     log: str
     command: str
     submitted: float
+
+    def is_of(self, job: JobExecutorInterface) -> bool:
+        """Whether what was submitted does what this one is to do: the same command, no newer inputs."""
+        if self.command != sha256_text(str(job.shellcmd)):
+            return False
+        inputs = [path for path in job.input if not path.flags.get("ancient")]
+        return all(_written(path) <= self.submitted for path in inputs)
+
+    def made(self, job: JobExecutorInterface, unfinished: Callable[[], Container[str]]) -> bool:
+        """Whether all outputs were made since the job was submitted.
+
+        Only Snakemake's step on the node deletes outputs, as it begins; at its end it takes its marks off.
+
+        Args:
+            job: that was submitted.
+            unfinished: the outputs that are marked; Snakemake would answer from what it remembers.
+        """
+        outputs = list(map(str, job.output))
+        if not all(self.submitted <= _written(output) < math.inf for output in outputs):
+            return False
+        marked = unfinished()
+        return all(output not in marked for output in outputs)
 
 
 class Records:
@@ -67,6 +92,14 @@ class Records:
 
     def _path(self, output: str) -> Path:
         return self.folder / f"{sha256_text(output)[:32]}.json"
+
+
+def _written(path: str) -> float:
+    """When a file was written; after all others where there is none."""
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def in_queue(name: str, pause: Callable[[float], None] = time.sleep) -> set[str]:
