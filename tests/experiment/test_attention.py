@@ -108,3 +108,10 @@ def test_snakemake_refuses_the_grid_and_not_what_trains_nothing(root, tmp_path):
     assert not (tmp_path / "results/demo/data").exists()
     ends = folder.run("--", "results/demo/data/arithmetic.json")
     assert ends.returncode == 0, ends.stdout[-2000:]
+
+
+def test_a_lock_that_is_not_there_is_told(jobs_python):
+    Path("envs/gpu.lock").unlink()
+    (check,) = check_software.attention(planned(), CONFIGS)
+    assert (check.status, check.remedy) == ("failed", "run it in the project's folder")
+    assert "gpu.lock cannot be read" in check.found

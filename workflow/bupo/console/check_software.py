@@ -82,6 +82,9 @@ def attention(plan: Plan, configs: Path, until: float = math.inf) -> list[Check]
         asked = attention_of(plan, configs)
     except UserError as error:
         return [failed("attention", str(error).rstrip("."), "mend it")]
+    except OSError as error:
+        found = f"what the jobs run in is not known: {error.filename} cannot be read ({error.strerror})"
+        return [failed("attention", found, "run it in the project's folder")]
     if asked is None:
         return []
     needs, lock = f"{asked.name} needs the package {asked.package}", plan.environment.lock
