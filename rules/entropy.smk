@@ -97,10 +97,9 @@ rule flow:
         run=lambda wildcards: PLAN.run_folder(
             "{model}/{cell}/seed{seed}".format(**wildcards)
         ),
-        cells=lambda wildcards, input: f"--cells {input.cells}" if input.cells else "",
         folder=lambda wildcards, output: Path(output[0]).parent,
     message:
         "entropy: over the training of {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
     shell:
         "python -m bupo.entropy.flow --run {params.run:q} --problems {input.problems:q} --spec {input.spec:q}"
-        " {params.cells} --out {params.folder:q} 2>&1 | tee {log:q}"
+        " --cells {input.cells:q} --out {params.folder:q} 2>&1 | tee {log:q}"

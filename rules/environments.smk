@@ -1,11 +1,12 @@
 # What jobs run in: what runs Snakemake, an environment made of a lock file in envs/, or Snakemake's own conda or container.
 import sys
+from shlex import quote
 
 from bupo.environments import place
 
 LOCK = PLAN.environment.lock
 CONDA = f"../envs/{LOCK.stem}.yaml"
-MAKE_ENVIRONMENT = f"{sys.executable} -m bupo.environments --lock {LOCK} --project ."
+MAKE_ENVIRONMENT = f"{quote(sys.executable)} -m bupo.environments --lock {quote(str(LOCK))} --project ."
 DEPLOYED = bool(workflow.deployment_settings.deployment_method)
 
 
@@ -20,9 +21,9 @@ if PLAN.environment.container:
 
 # In front of what Snakemake activates, our programs would hide those that are asked for.
 PATHS = (
-    f"PYTHONPATH={workflow.basedir}/workflow"
+    f"PYTHONPATH={quote(str(workflow.basedir))}/workflow"
     if DEPLOYED
-    else f"PATH={PLAN.environment.programs}:$PATH"
+    else f"PATH={quote(str(PLAN.environment.programs))}:$PATH"
 )
 shell.prefix(f"set -euo pipefail; export {PATHS}; ")
 

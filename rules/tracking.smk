@@ -11,7 +11,7 @@ localrules:
 # No rule, and no input of a training: while a job is to run, Snakemake asks of nothing that follows on it, also by way of
 # ancient files, whether it has changed. A new cell would hide another grader from the cells that are there.
 onstart:
-    hold_or_exit(PLAN)
+    hold_or_exit(PLAN, on_nodes=not workflow.local_exec)
     if PLAN.environment.to_be_made and not DEPLOYED:
         shell(MAKE_ENVIRONMENT)
     # before jobs wait for their GPUs

@@ -17,16 +17,13 @@ rule configure:
     conda:
         CONDA
     params:
-        boundary=lambda wildcards, input: (
-            f"--boundary {input.boundary}" if input.boundary else ""
-        ),
         # no input: the spec holds the hash of what it is composed of
         composed=PLAN.composed,
     message:
         "training: configuration of {wildcards.model} {wildcards.cell} seed {wildcards.seed}"
     shell:
-        "python -m bupo.experiment configure --spec {input.spec:q} --model {input.model:q} {params.boundary}"
-        " --composed {params.composed:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python -m bupo.experiment configure --spec {input.spec:q} --model {input.model:q}"
+        " --boundary {input.boundary:q} --composed {params.composed:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule train:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -111,6 +112,14 @@ def test_what_another_call_planned_meanwhile_is_not_run(project):
     with pytest.raises(UserError, match=r"the settings of demo changed while its jobs were planned"):
         hold(plan)
     assert not (project / "results/demo/plan.json").exists()
+
+
+def test_a_path_with_a_space_is_refused_where_jobs_are_submitted(project, monkeypatch):
+    plan = resolve(DEMO, project / "configs")
+    monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
+    with pytest.raises(UserError, match=r"/a folder/bin/python: Snakemake's commands for the nodes"):
+        hold(plan, on_nodes=True)
+    hold(plan)
 
 
 def test_an_experiment_that_runs_is_not_held_twice(running):

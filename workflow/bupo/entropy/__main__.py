@@ -71,7 +71,7 @@ def add_analysis_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cells",
         type=Path,
-        nargs="+",
+        nargs="*",
         default=[],
         metavar="CONFIG",
         help="config.yaml of training runs; the layer that each trains is compared with the later ones too",

@@ -19,7 +19,9 @@ def main() -> None:
     configure = commands.add_parser("configure", help="write one cell's complete verl configuration")
     configure.add_argument("--spec", type=Path, required=True, help="the cell's spec file")
     configure.add_argument("--model", type=Path, required=True, help="model.json of the cell's model")
-    configure.add_argument("--boundary", type=Path, help="boundary.json, where the cell's layer is auto")
+    configure.add_argument(
+        "--boundary", type=Path, nargs="?", help="boundary.json, where the cell's layer is auto"
+    )
     configure.add_argument(
         "--composed", type=Path, required=True, help="folder of what was composed for all cells"
     )

@@ -1,7 +1,7 @@
 """How Snakemake comes by an experiment's plan: it makes one, or has that of the process that started it.
 
-Jobs on a cluster's nodes run Snakemake, too. They take the plan of the process that submitted them, so that they
-hang on nothing that has become of ``configs/`` since, and look at the specs of no other job.
+Jobs on a cluster's nodes run Snakemake, too. They take the plan of the process that submitted them, so that
+they hang on nothing that has become of ``configs/`` since, and look at the specs of no other job.
 """
 
 import os
@@ -41,7 +41,7 @@ def plan_or_exit(config: Mapping[str, Any], is_main_process: bool) -> Plan:
 
 
 def hold_or_exit(plan: Plan, on_nodes: bool) -> None:
-    """Hold the experiment for this process and its jobs; where that cannot be, a sentence ends the process."""
+    """Hold the experiment for this process and its jobs; where that cannot be, a sentence ends it."""
     with _or_exit():
         hold(plan, on_nodes)
 
@@ -62,16 +62,16 @@ def hold(plan: Plan, on_nodes: bool = False) -> None:
         on_nodes: whether its jobs are submitted to a cluster.
 
     Raises:
-        UserError: another process runs it, or has written other specs while this one planned; or jobs cannot be
-            submitted from this folder.
+        UserError: another process runs it, or has written other specs while this one planned; or jobs cannot
+            be submitted from this folder.
     """
     from bupo.experiment.written import check_written
 
     for path in (str(Path.cwd()), sys.executable) if on_nodes else ():
         if path.split() != [path]:
             raise UserError(
-                f"{path}: Snakemake's commands for the nodes of a cluster break at a space in the path of the "
-                "checkout or of Python; a folder without one would be right."
+                f"{path}: Snakemake's commands for the nodes of a cluster break at a space in the path of "
+                "the checkout or of Python; a folder without one would be right."
             )
     with plan.settling():
         plan.hold()
