@@ -1,6 +1,7 @@
 """Comparisons, verdicts and words on results whose truth is known."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,23 @@ def test_twenty_equal_cells_make_no_winner():
     assert any(c.p_value <= 0.05 for c in against)
     assert not [c for c in against if c.verdict in (ABOVE, BELOW)]
     assert answer.title.startswith("Not resolved")
+
+
+def test_six_cells_are_told_one_by_one_and_of_more_a_sentence_has_the_rest():
+    six = {"base": both(0.3), "grpo": both(0.5), **{f"bupo-k{k}": both(0.5 + 0.01 * k) for k in range(1, 7)}}
+    sentences = told(results(six, SIZES))[2].sentences
+    assert sum(sentence.startswith("bupo-k") for sentence in sentences) == 6
+    assert not any(sentence.startswith("The other") for sentence in sentences)
+    seven = {**six, "bupo-k7": both(0.9)}
+    sentences = told(results(seven, SIZES))[2].sentences
+    assert sentences[0].startswith("bupo-k7: +"), "what is resolved comes first"
+    assert sum(sentence.startswith("bupo-k") for sentence in sentences) == 5
+    (rest,) = [sentence for sentence in sentences if sentence.startswith("The other")]
+    assert rest.startswith("The other 2 cells are between ") and "2 not resolved" in rest
+    (gains,) = [sentence for sentence in sentences if "Points against base" in sentence]
+    assert re.search(
+        r"Points against base: from \S+ \+[\d.]+ \([^)]*\) to bupo-k7 \+[\d.]+ \([^)]*\)\.$", gains
+    )
 
 
 def test_seeds_are_taken_together():

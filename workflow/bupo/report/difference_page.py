@@ -91,10 +91,10 @@ def answer(found: Difference) -> Told:
         tone = "mixed" if part else tone
     else:
         title, tone = f"Not resolved: no difference between {a} and {b} could be shown.", "open"
-    shown = found.headline_by_size[:TOLD] if len(told) > TOLD else told
+    shown = found.headline_by_size[:TOLD] if len(told) > TOLD + 1 else told
     sentences = [_sentence(score, found) for score in shown]
-    if len(told) > TOLD:
-        sentences.append(f"These differ the most; the other {len(told) - TOLD} cells are in the table below.")
+    if rest := len(told) - len(shown):
+        sentences.append(f"These differ the most; the other {rest} cells are in the table below.")
     return Told(title, tone, sentences)
 
 

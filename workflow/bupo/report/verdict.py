@@ -128,7 +128,7 @@ def _title(above: int, below: int, total: int) -> tuple[str, str]:
 
 def _most_telling(against: list[Comparison]) -> list[Comparison]:
     """The comparisons to tell, in the experiment's order where they are few."""
-    if len(against) <= TOLD:
+    if len(against) <= TOLD + 1:  # a sentence about one other cell is as long as its own
         return against
     rank = {ABOVE: 0, BELOW: 0}
     return sorted(against, key=lambda c: (rank.get(c.verdict, 1), -abs(c.difference.value)))[:TOLD]
@@ -170,10 +170,8 @@ def _learning(told: list[Comparison], labels: dict[str, str]) -> str:
     ]
     if len(gains) > TOLD + 1:
         low, high = (end(gains, key=lambda c: c.difference.value) for end in (min, max))
-        parts = [
-            f"from {labels[c.cell]} {points(c.difference.value)} ({span(c.difference)})" for c in (low, high)
-        ]
-        parts[1] = parts[1].replace("from", "to", 1)
+        ends = [f"{labels[c.cell]} {points(c.difference.value)} ({span(c.difference)})" for c in (low, high)]
+        parts = [f"from {ends[0]} to {ends[1]}"]
     learned = sum(c.verdict == ABOVE for c in gains)
     lead = {0: "No cell is above the model before training", len(gains): "Every cell learned"}.get(
         learned, f"{learned} of {len(gains)} cells learned"
