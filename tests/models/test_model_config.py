@@ -40,6 +40,12 @@ def change(spec, path, value):
         ("model.built.warm_up.difficulty", "simple", "model.built.warm_up.difficulty = 'simple'"),
         ("model.built", None, "exactly one of built, hub, local"),
         ("model.local", {"path": "x"}, "exactly one of built, hub, local"),
+        ("model.positions", 0, "model.positions = 0"),
+        (
+            "model.positions",
+            512,
+            "positions of a built model are built.tokenizer.model_max_length; leave them out",
+        ),
         ("model.hub", {"repo": "a/b"}, "model.hub.revision is missing"),
         ("model.hub", {"repo": "just-a-name", "revision": "main"}, "model.hub.repo = 'just-a-name'"),
     ],
@@ -63,6 +69,25 @@ def test_the_models_of_the_project_are_valid(root):
     assert layers.items() <= {name: model.layers for name, model in models.items()}.items()
     for model in models.values():
         assert ModelSpec.model_validate({"model": model.model_dump(mode="json")}).model == model
+
+
+def test_what_a_model_holds_is_what_its_file_says(root):
+    """Those of 4,096 tokens are shorter than the paper's 1,024 of a prompt and 7,168 of a response."""
+    models = [
+        validated(ModelConfig, load_yaml(path), path) for path in (root / "configs" / "model").glob("*.yaml")
+    ]
+    known = {model.name: model.context for model in models if model.context is not None}
+    built = {"tiny_qwen3": 4096, "tiny_llama": 4096}
+    assert known == built | {"qwen2_5_math_1_5b": 4096, "qwen2_5_math_7b": 4096, "deepseek_math_7b": 4096}
+
+
+def test_positions_that_are_not_stated_change_no_spec():
+    hub = {"repo": "a/b", "revision": "main"}
+    model = ModelConfig(name="far", layers=2, prompt="qwen", hub=hub)
+    keys = {"name", "description", "layers", "size", "prompt", "built", "hub", "local"}
+    assert model.model_dump(mode="json").keys() == keys and model.context is None
+    model = ModelConfig(name="far", layers=2, prompt="qwen", hub=hub, positions=64)
+    assert model.model_dump(mode="json")["positions"] == 64 == model.context
 
 
 def test_validation_imports_no_torch():

@@ -1,6 +1,8 @@
 """``python -m bupo.models prepare`` for the three kinds of models."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -111,6 +113,23 @@ def test_local_model_that_is_not_as_stated(made, tmp_path):
     assert not (tmp_path / "mine" / "model.json").exists()
 
 
+@pytest.mark.parametrize(("stated", "has"), [(256, 256), (None, 256), (None, None), (255, 256), (256, None)])
+def test_positions_that_a_model_does_not_have_are_refused(made, tmp_path, stated, has):
+    folder = shutil.copytree(made[0], tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = has
+    (folder / "config.json").write_text(json.dumps(config))
+    model = {"name": "mine", "layers": 2, "prompt": "qwen", "local": {"path": str(folder)}}
+    spec = write_spec(tmp_path, {"model": model | ({} if stated is None else {"positions": stated})})
+    if stated in (None, has):
+        assert prepare(spec, tmp_path / "mine")["layers"] == 2
+        return
+    wrong = f"model.positions = {stated}, but the config.json of mine has max_position_embeddings = {has}."
+    with pytest.raises(UserError, match=f"^{re.escape(f'{spec}: {wrong}')}$"):
+        prepare(spec, tmp_path / "mine")
+    assert not (tmp_path / "mine" / "model.json").exists()
+
+
 def test_hub_model_records_the_commit_behind_a_branch(made, tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     asked = []
@@ -134,6 +153,9 @@ def test_hub_model_records_the_commit_behind_a_branch(made, tmp_path, monkeypatc
     assert description["parameters"] == 123
     spec["model"]["layers"] = 36
     with pytest.raises(UserError, match=r"model\.layers = 36, but far has 2 layers"):
+        prepare(write_spec(tmp_path, spec), tmp_path / "far")
+    spec["model"] |= {"layers": 2, "positions": 7}
+    with pytest.raises(UserError, match=r"model\.positions = 7, but the config\.json of far has"):
         prepare(write_spec(tmp_path, spec), tmp_path / "far")
 
 

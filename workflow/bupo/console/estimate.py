@@ -12,6 +12,7 @@ from bupo.entropy.settings import Analysis
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import Cell
 from bupo.experiment.groups import load_entry
+from bupo.experiment.lengths import longest_response
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.workload import Workload, Workloads
@@ -205,7 +206,11 @@ class Estimator:
         if model not in self.parameters or len(known) < len(counts) or settings.backend != "vllm":
             return self._unknown(model, gpus)
         responses = sum(known) * settings.samples * snapshots / parts
-        work = self._sampled(model, responses * settings.max_new_tokens, gpus, "as long as they may be")
+        wanted, prompt = settings.max_new_tokens, self.plan.experiment.data.max_prompt_tokens
+        length, of = longest_response(self.plan.models[model], wanted, prompt), "as long as they may be"
+        if length < wanted:
+            of = f"of {length:,} tokens, the most that its context leaves of {wanted:,}"
+        work = self._sampled(model, responses * length, gpus, of)
         reference = self.costs.analysis
         scale = self.parameters[model] / reference.parameters
         assert work.seconds is not None

@@ -15,6 +15,7 @@ from bupo.experiment.cells import cells_of
 from bupo.experiment.checks import check_parts
 from bupo.experiment.composed import OF_MODEL
 from bupo.experiment.groups import load_entry, load_models, load_sets, names_in
+from bupo.experiment.lengths import check_lengths
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
 from bupo.experiment.resources import resources_of
@@ -110,7 +111,7 @@ def plan_of(
     uri = mlflow or f"sqlite:///{results}/mlflow/mlflow.db"
     analysed, sampled = _settings(configs, experiment)
     ranks = {"entropy": _ranks(analysed), "sample": _ranks(sampled)}
-    return Plan(
+    plan = Plan(
         name=name,
         folder=f"{results}/{name}",
         mlflow_uri=uri,
@@ -122,6 +123,8 @@ def plan_of(
         resources=resources_of(configs, models, engine, experiment.training.overrides, ranks),
         environment=Environment(_lock(configs, engine, models), environment, container),
     )
+    check_lengths(plan, configs, where)
+    return plan
 
 
 def _settings(configs: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:

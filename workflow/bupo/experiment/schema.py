@@ -37,6 +37,7 @@ class Data(Strict):
         limits: for each set the number of problems that are used, the first ones; leaks are searched in all.
         keep_unreadable: train also on problems whose gold answer the grader cannot read.
         max_prompt_tokens: training problems with a longer prompt, in the model's own tokens, are left out.
+            What a model holds has to have room for such a prompt and the longest response.
     """
 
     train: list[str] = []

@@ -13,10 +13,12 @@ from typing import Any
 
 from bupo.data.config import DataSet, DataSpec
 from bupo.data.prompts import PROMPTS
+from bupo.entropy.settings import Analysis
 from bupo.errors import UserError
 from bupo.evaluation.config import Decoding
 from bupo.experiment.composed import OF_MODEL
 from bupo.experiment.groups import load_entry
+from bupo.experiment.lengths import longest_response
 from bupo.experiment.plan import Plan
 from bupo.experiment.schema import Training
 from bupo.files import read_yaml, sha256_text
@@ -44,9 +46,11 @@ def specs_of(plan: Plan, configs: Path) -> tuple[dict[str, Any], dict[str, Any]]
             ("evaluation", experiment.evaluation.settings),
         )
     )
+    shorter = _shorter(plan, analysis)
     for name in plan.analysed:
         template = PROMPTS[plan.models[name].prompt].template_arguments()
-        specs[f"entropy/{name}"] = {**analysis, "seed": experiment.seed, "chat_template": template}
+        own = {**analysis, **shorter.get(name, {})}
+        specs[f"entropy/{name}"] = {**own, "seed": experiment.seed, "chat_template": template}
     for name in experiment.models.train:
         prompt = PROMPTS[plan.models[name].prompt]
         spec = {
@@ -78,7 +82,7 @@ def specs_of(plan: Plan, configs: Path) -> tuple[dict[str, Any], dict[str, Any]]
             "max_prompt_tokens": experiment.data.max_prompt_tokens,
         }
     specs["training"] = [text for text in experiment.training.overrides if changes_nothing(text)]
-    return specs, _resolved(plan, analysis, evaluation)
+    return specs, _resolved(plan, analysis, shorter, evaluation)
 
 
 def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataSpec:
@@ -101,7 +105,20 @@ def _data_spec(name: str, data_set: DataSet, plan: Plan, configs: Path) -> DataS
     return validated(DataSpec, spec, f"{where}: the set {name}")
 
 
-def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _shorter(plan: Plan, analysis: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Settings of the analysis of the models that do not hold its longest response."""
+    wanted = Analysis.model_validate(analysis).max_new_tokens
+    prompt = plan.experiment.data.max_prompt_tokens
+    lengths = {name: longest_response(plan.models[name], wanted, prompt) for name in plan.analysed}
+    return {name: {"max_new_tokens": most} for name, most in lengths.items() if most < wanted}
+
+
+def _resolved(
+    plan: Plan,
+    analysis: Mapping[str, Any],
+    shorter: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> dict[str, Any]:
     experiment = plan.experiment
     return {
         "name": plan.name,
@@ -112,6 +129,7 @@ def _resolved(plan: Plan, analysis: Mapping[str, Any], evaluation: Mapping[str, 
             **experiment.analysis.model_dump(exclude={"problems"}),
             "sets": experiment.analysis.problems,
             **analysis,
+            **({OF_MODEL: dict(shorter)} if shorter else {}),
         },
         "evaluation": {**experiment.evaluation.model_dump(), **evaluation},
         "cells": [{**cell.as_dict(), "steps": experiment.training.steps} for cell in plan.cells],

@@ -104,12 +104,29 @@ class Workloads:
             self._found[method, model] = self._selected(method, model)
         return self._found[method, model]
 
+    def response_tokens(self, method: str, model: str) -> int | None:
+        """The longest that a response of a cell may be; None where that hangs on verl's own configuration.
+
+        Raises:
+            UserError: an override that cannot be applied.
+        """
+        try:
+            found = OmegaConf.select(self._config(method, model), KEYS["response_tokens"])
+        except OmegaConfBaseException:
+            return None
+        return found if isinstance(found, int) else None
+
     def _selected(self, method: str, model: str) -> Workload:
+        config = self._config(method, model)
+        return workload_in({key: OmegaConf.select(config, path) for key, path in KEYS.items()})
+
+    def _config(self, method: str, model: str) -> DictConfig:
+        """The configuration of a cell, until the next one is asked for."""
         if method not in self._of_method:
             self._of_method[method] = self._merged(method)
         config = self._of_method[method]
         OmegaConf.update(config, "bupo.model", model)
-        return workload_in({key: OmegaConf.select(config, path) for key, path in KEYS.items()})
+        return config
 
     def _merged(self, method: str) -> DictConfig:
         layers = [_values(self.configs / "cell.yaml"), *_chain(self.configs, method)]

@@ -111,6 +111,9 @@ class ModelConfig(Strict):
         layers: L, the number of decoder layers; a prepared model that has another number is refused.
         size: what its jobs ask a cluster for, a key of ``sizes`` in ``configs/cluster.yaml``.
         prompt: how problems are put to it (`bupo.data.prompts`).
+        positions: tokens of a prompt and its response that it was made for (``max_position_embeddings``); a
+            prepared model that has another number is refused. None: not stated. It is in no spec then, so
+            that models that do not state it are as they were before it could be stated.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -118,6 +121,7 @@ class ModelConfig(Strict):
     layers: PositiveInt
     size: str | None = None
     prompt: Literal["plain", "qwen", "octothinker"]
+    positions: PositiveInt | None = Field(default=None, exclude_if=lambda value: value is None)
     built: BuiltModel | None = None
     hub: HubModel | None = None
     local: LocalModel | None = None
@@ -126,12 +130,21 @@ class ModelConfig(Strict):
     def _one_place(self) -> "ModelConfig":
         if sum(place is not None for place in (self.built, self.hub, self.local)) != 1:
             raise ValueError("a model needs exactly one of built, hub, local")
+        if self.built and self.positions is not None:
+            raise ValueError(
+                "positions of a built model are built.tokenizer.model_max_length; leave them out"
+            )
         return self
 
     @property
     def kind(self) -> Kind:
         """Where the model comes from."""
         return "built" if self.built else "hub" if self.hub else "local"
+
+    @property
+    def context(self) -> int | None:
+        """Tokens of a prompt and its response that it holds; None where its file does not say."""
+        return self.built.tokenizer.model_max_length if self.built else self.positions
 
 
 class ModelSpec(Strict):

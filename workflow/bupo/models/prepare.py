@@ -21,7 +21,8 @@ def prepare(spec_file: Path, out: Path) -> dict[str, Any]:
     A model that is built lies in ``out``, too. Whenever ``model.json`` is there, the rest is whole.
 
     Raises:
-        UserError: the spec has a mistake, or the model is not there or has another number of layers.
+        UserError: the spec has a mistake, or the model is not there or has other layers or positions than
+            its file states.
     """
     spec = validated(ModelSpec, load_yaml(spec_file), spec_file)
     model = spec.model
@@ -90,7 +91,7 @@ def _describe_local(model: ModelConfig, local: LocalModel, where: Path) -> dict[
             "wrote would be right."
         )
     config = _read_config(folder / "config.json", where)
-    _check_layers(model, config, where)
+    _check_stated(model, config, where)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{where}: model.local.path = {local.path!r} has no *.safetensors file with weights.")
@@ -119,7 +120,7 @@ def _describe_hub(model: ModelConfig, hub: HubModel, where: Path) -> dict[str, A
             f"{reason}"
         ) from None
     config = _read_config(Path(config_file), where)
-    _check_layers(model, config, where)
+    _check_stated(model, config, where)
     return {
         "path": hub.repo,
         "revision": info.sha,
@@ -140,11 +141,17 @@ def _read_config(path: Path, where: Path) -> dict[str, Any]:
     return config
 
 
-def _check_layers(model: ModelConfig, config: dict[str, Any], where: Path) -> None:
+def _check_stated(model: ModelConfig, config: dict[str, Any], where: Path) -> None:
     if config["num_hidden_layers"] != model.layers:
         raise UserError(
             f"{where}: model.layers = {model.layers}, but {model.name} has "
             f"{config['num_hidden_layers']} layers."
+        )
+    positions = config.get("max_position_embeddings")
+    if model.positions not in (None, positions):
+        raise UserError(
+            f"{where}: model.positions = {model.positions}, but the config.json of {model.name} has "
+            f"max_position_embeddings = {positions}."
         )
 
 
