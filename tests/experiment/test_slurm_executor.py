@@ -1,5 +1,6 @@
 """How the executor for Slurm submits and cancels, with stand-ins for Slurm's commands and Snakemake's jobs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 from slurm_stand_ins import LOG, job
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
+from snakemake_executor_plugin_slurm_resume import ExecutorSettings
 from snakemake_executor_plugin_slurm_resume import executor as module
 
 
@@ -21,6 +24,26 @@ def test_arrays_have_jobs_of_the_same_resources_and_a_bounded_length(made):
     executor.run_jobs([*small, *large, *others])
     assert did.arrays == [[0, 1, 2], [3, 4], [10, 11]]
     assert did.submitted == [20, 21, 22]
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("", "bupo-"), ("mine", "mine_bupo-")])
+def test_jobs_are_named_after_the_folder(made, monkeypatch, slurm, prefix, name):
+    executor, _ = made
+    slurm("sinfo", "")
+    monkeypatch.setattr(SlurmExecutor, "__post_init__", lambda self, test_mode: None)
+    executor.workflow.workdir_init, executor.workflow.executor_settings.jobname_prefix = Path.cwd(), prefix
+    executor.__post_init__()
+    assert re.fullmatch(f"{name}[0-9a-f]{{12}}", executor.run_uuid)
+    assert executor.watch.name == executor.run_uuid
+
+
+@pytest.mark.parametrize(("setting", "value"), [("status_command", "sacct"), ("status_attempts", 3)])
+def test_a_setting_that_would_be_ignored_is_refused(setting, value):
+    assert getattr(ExecutorSettings(), setting) is None
+    with pytest.raises(
+        WorkflowError, match=f"^--slurm-resume-{setting.replace('_', '-')} should be left out"
+    ):
+        ExecutorSettings(**{setting: value})
 
 
 def test_the_log_of_an_arrays_task_is_where_slurm_writes_it(made):

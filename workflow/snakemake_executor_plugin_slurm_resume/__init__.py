@@ -7,9 +7,10 @@ and the Slurm executor is not installed.
 from importlib.util import find_spec
 
 if find_spec("snakemake_executor_plugin_slurm"):
-    from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
+    from snakemake_executor_plugin_slurm import common_settings
 
     from snakemake_executor_plugin_slurm_resume.executor import Executor
+    from snakemake_executor_plugin_slurm_resume.settings import ExecutorSettings
 else:
     from snakemake_executor_plugin_slurm_resume.absent import Executor, ExecutorSettings, common_settings
 

@@ -49,7 +49,9 @@ class Executor(SlurmExecutor):
         # what configs/cluster.yaml leaves out is the cluster's default, and not what earlier jobs had
         self._fallback_account_arg = self._fallback_partition = ""
         # the same in each call, so that the status of earlier jobs is found, too
-        self.run_uuid = f"bupo-{sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]}"
+        prefix = self.workflow.executor_settings.jobname_prefix
+        folder = sha256_text(os.path.realpath(self.workflow.workdir_init))[:12]
+        self.run_uuid = f"{prefix}_bupo-{folder}" if prefix else f"bupo-{folder}"
         os.environ[QUEUE_AGAIN] = "1"  # jobs get the environment that they are submitted from
         self.time_limits = TimeLimits(self.logger)
         self.watch = Watch(self.run_uuid, self.logger)
