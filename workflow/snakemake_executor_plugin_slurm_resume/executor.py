@@ -28,6 +28,7 @@ from bupo.console.slurm import submitted as being_made
 from bupo.files import sha256_text
 from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
+from snakemake_executor_plugin_slurm_resume.logs import remove_old_logs
 from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
 from snakemake_executor_plugin_slurm_resume.watch import Watch
 
@@ -42,6 +43,8 @@ LONGER_S = 10
 
 class Executor(SlurmExecutor):
     """See the module."""
+
+    cleaned = False
 
     def __post_init__(self, test_mode: bool = False) -> None:
         """Find out which jobs are left of an earlier call in this folder."""
@@ -195,6 +198,15 @@ class Executor(SlurmExecutor):
         if not self.workflow.executor_settings.keep_successful_logs:
             with suppress(OSError):
                 info.aux["slurm_logfile"].unlink()
+
+    def clean_old_logs(self) -> None:
+        """Delete old logs, at the end. The original deletes empty folders, too; see `remove_old_logs`."""
+        settings = self.workflow.executor_settings
+        if self.cleaned or settings.keep_successful_logs or settings.delete_logfiles_older_than <= 0:
+            return
+        self.cleaned = True  # it is called twice
+        days = settings.delete_logfiles_older_than
+        remove_old_logs(self.slurm_logdir, days, lambda: in_queue(self.run_uuid))
 
     def _forget(self, job: JobExecutorInterface) -> None:
         self.submitted.pop(job, None)
