@@ -1,7 +1,6 @@
 # Reads one experiment, checks it, and names what it makes. Which experiment: configs/config.yaml or --config experiment=NAME.
 from bupo.experiment.start import hold_or_exit, plan_or_exit
 
-
 # jobs on nodes run what is planned, whatever has become of this since
 if workflow.is_main_process:
 

@@ -1,10 +1,11 @@
 # Models: built and warmed up here, or a file that names a pinned revision or a path.
+BUILT = [name for name, model in PLAN.models.items() if model.built]
+NAMED = [name for name in PLAN.models if name not in BUILT]
 
-# Those of the hub are only looked up, which takes a network; compute nodes often have none.
-if not any(model.built for model in PLAN.models.values()):
 
-    localrules:
-        model,
+# Those are only looked up, which takes a network; compute nodes often have none.
+localrules:
+    named_model,
 
 
 rule model:
@@ -14,6 +15,9 @@ rule model:
         "<results>/models/{model}/model.json",
     log:
         "<results>/logs/models/{model}.log",
+    wildcard_constraints:
+        # without any: nothing at all
+        model="|".join(BUILT) or "(?!)",
     # what others wait for goes first
     priority: 40
     conda:
@@ -26,3 +30,8 @@ rule model:
         "model: {wildcards.model}"
     shell:
         "python -m bupo.models prepare --spec {input.spec:q} --out {params.folder:q} 2>&1 | tee {log:q}"
+
+
+use rule model as named_model with:
+    wildcard_constraints:
+        model="|".join(NAMED) or "(?!)",

@@ -28,7 +28,7 @@ def test_a_dry_run_plans_every_job_of_a_grid_once(root, checkout):
         "contamination": 1,
         "export_training": models,
         "export_benchmark": models * benchmarks,
-        "model": models,
+        "named_model": models,
         "entropy": models,
         "configure": cells,
         "train": cells,

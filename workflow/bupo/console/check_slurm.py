@@ -70,9 +70,9 @@ def slurm(until: float = math.inf) -> tuple[list[Check], list[Nodes]]:
 
 def submitted(plan: Plan) -> list[tuple[str, str]]:
     """The jobs of an experiment that are submitted, as rules (keys of `KINDS`) and models."""
-    experiment, found = plan.experiment, []
-    if any(model.built for model in plan.models.values()):  # others are looked up where Snakemake runs
-        found += [("model", name) for name in plan.models]
+    experiment = plan.experiment
+    # others are looked up where Snakemake runs
+    found = [("model", name) for name, model in plan.models.items() if model.built]
     analysis = ("entropy",) if plan.shards == 1 else ("entropy_shard", "entropy_merge")
     found += [(rule, name) for name in experiment.models.analyse for rule in analysis]
     found += [("train", name) for name in dict.fromkeys(cell.model for cell in plan.cells)]

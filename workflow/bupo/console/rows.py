@@ -27,7 +27,7 @@ def critical_path(rows: Iterable[Row], waits_for_layer: bool) -> float:
     def after(*rules: str) -> float:
         return sum(longest.get(rule, 0.0) for rule in rules)
 
-    data = max(after("normalise", "contamination"), after("model")) + max(
+    data = max(after("normalise", "contamination"), after("model"), after("named_model")) + max(
         after("export_training"), after("export_benchmark")
     )
     analysis = after("entropy_shard", "entropy")
@@ -50,7 +50,9 @@ def _rows(estimator: Estimator) -> Iterator[Row]:
     for rule, trained_on in (("export_training", True), ("export_benchmark", False)):
         kind = [f"data/verl/{m}/{s}.parquet" for m, s in tables if plan.is_trained_on(s) == trained_on]
         yield small(rule, kind)
-    yield small("model", (f"models/{name}/model.json" for name in plan.models))
+    for rule, built in (("model", True), ("named_model", False)):
+        kind = [name for name, model in plan.models.items() if bool(model.built) == built]
+        yield small(rule, (f"models/{name}/model.json" for name in kind))
     yield from _analysed(estimator, folder)
     yield small("configure", (f"runs/{cell.run}/config.yaml" for cell in plan.cells))
     yield from _trained(estimator, folder)
