@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from hashlib import sha256
 
 import pytest
@@ -12,6 +9,7 @@ from bupo.errors import UserError
 from bupo.files import sha256_file, write_json, write_text
 from bupo.identity import config_sha256
 
+HOUR = "[spent] 3600.0 s, 7200.0 s of processors, 2 GPUs\n"
 TABLE = "results/demo/data/verl/tiny_qwen3/arithmetic.parquet"
 
 
@@ -151,11 +149,19 @@ def test_a_number_of_the_evaluation(trained, bupo):
     output = f"results/demo/evaluation/{GRPO}/arithmetic_easy/summary.json"
     tree.mark(output, {"rule": "evaluate", "starttime": 1e9, "endtime": 1e9 + 60}, kind="metadata")
     log = tree.folder / f"logs/evaluation/{GRPO}/arithmetic_easy.log"
-    write_text(log, "[slurm] job 90 on node1\n[slurm] job 91 on node2\nsampling\n")
+    write_text(log, f"[slurm] job 90 on node1\n[slurm] job 91 on node2\n[commit] c0ffee\nsampling\n{HOUR}")
     facts = one(bupo, output)
     assert facts["evaluation"]["benchmark"]["now"] == "the same"
     assert facts["evaluation"]["sampling_sha256"] == "5a"
-    assert facts["evaluation"]["Slurm job"] == "91 on node2"
+    assert facts["evaluation"]["jobs"] == [
+        {
+            "log": str(log.relative_to(tree.root)),
+            "Slurm job": "91 on node2",
+            "commit": "c0ffee",
+            "GPU-hours": 2.0,
+        }
+    ]
+    assert (facts["evaluation"]["commit"], facts["evaluation"]["GPU-hours"]) == ("c0ffee", 2.0)
     assert facts["evaluation"]["made"]["rule"] == "evaluate"
     assert facts["training"]["commit"] == "abc123"
     assert facts["cell"]["method"] == "grpo"
@@ -225,15 +231,3 @@ def test_snakemakes_records_of_long_names_are_found(tree, bupo):
     output = f"results/demo/evaluation/{long}/arithmetic_easy/summary.json"
     tree.mark(output, {"rule": "evaluate", "starttime": 1.0, "endtime": 2.0}, kind="metadata")
     assert one(bupo, output)["evaluation"]["made"]["rule"] == "evaluate"
-
-
-def test_a_stage_tells_its_slurm_job_first():
-    code = "from bupo.errors import run_command; run_command(lambda: None)"
-
-    def said(**variables):
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
-        command = [sys.executable, "-c", code]
-        return subprocess.run(command, capture_output=True, text=True, env={**clean, **variables}).stderr
-
-    assert said(SLURM_JOB_ID="7", SLURMD_NODENAME="node3").startswith("[slurm] job 7 on node3\n")
-    assert "[slurm]" not in said()

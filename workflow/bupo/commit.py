@@ -1,7 +1,11 @@
-"""The git commit of the code that runs."""
+"""The git commit of the code that runs, which a stage tells at the end of its log."""
 
+import re
 import subprocess
+import sys
 from pathlib import Path
+
+LINE = re.compile(r"^\[commit\] (.+)$", re.MULTILINE)
 
 
 def commit() -> str | None:
@@ -12,6 +16,12 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head + (" with uncommitted changes" if changed else "")
+
+
+def tell_commit(code: str | None) -> None:
+    """Print the commit that a process began with, if any: the log then says what code made the results."""
+    if code:
+        print(f"[commit] {code}", file=sys.stderr, flush=True)
 
 
 def _git(*arguments: str) -> str:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 
+from bupo.commit import commit, tell_commit
 from bupo.progress import tell_job
 from bupo.spent import tell_spent
 
@@ -16,7 +17,7 @@ class UserError(Exception):
 
 
 def run_command(main: Callable[[], None], stages: Collection[str] | None = None) -> None:
-    """Run a stage's ``main`` as `run_quietly` does; tell its Slurm job first, and what it cost at its end.
+    """Run a stage's ``main`` as `run_quietly` does; tell its Slurm job first, at its end its commit and cost.
 
     Args:
         main: of the command line.
@@ -26,9 +27,10 @@ def run_command(main: Callable[[], None], stages: Collection[str] | None = None)
     if stages is not None and not set(sys.argv[1:2]) & set(stages):
         run_quietly(main)
         return
-    began = time.monotonic()
+    began, code = time.monotonic(), commit()
     tell_job()
     run_quietly(main)
+    tell_commit(code)
     tell_spent(began)
 
 

@@ -1,9 +1,13 @@
 """Progress of a long stage as plain lines: which stage, how far, about how long still."""
 
 import os
+import re
 import sys
 import time
 from typing import TextIO
+
+JOB = re.compile(r"^\[slurm\] job (\S+) on (.+)$", re.MULTILINE)
+"""What `tell_job` writes into a log."""
 
 
 def duration(seconds: float) -> str:

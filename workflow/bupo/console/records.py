@@ -1,29 +1,21 @@
-"""What the files of an experiment record of what made them; what they do not is `NOT_RECORDED`."""
+"""What the files of an experiment record of what is in them; what they do not is `NOT_RECORDED`."""
 
 import csv
-import json
-import os
-import re
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bupo.console.making import NOT_RECORDED, Facts, made, making, one
 from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
 from bupo.report.provenance import analysis_inputs
 from bupo.training.jobs import FILE as JOBS
 from bupo.training.jobs import gpus
 
-NOT_RECORDED = "not recorded"
-METADATA = Path(".snakemake/metadata")
 HASHED = 1 << 30
 """Largest file, in bytes, that is hashed to be compared with its record."""
-JOB = re.compile(r"^\[slurm\] job (\S+) on (.+)$", re.MULTILINE)
 PROVENANCE = "report/tables/provenance.csv"
-
-Facts = dict[str, Any]
 
 
 def read(path: Path) -> Facts:
@@ -69,8 +61,8 @@ def training(folder: Path, run: str) -> Facts:
         "learning_rate": actor.get("optim", {}).get("lr", NOT_RECORDED),
         "status": done.get("status", "completed") if done else "not done",
         **{key: done[key] for key in ("steps", "resumed_from", "wall_s", "collapse") if key in done},
-        "commit": _one([job["commit"] for job in jobs]),
-        "versions": _one([job["versions"] for job in jobs]),
+        "commit": one([job["commit"] for job in jobs]),
+        "versions": one([job["versions"] for job in jobs]),
         "jobs": [_job(job) for job in jobs] or NOT_RECORDED,
         "GPU-hours": NOT_RECORDED if spent is None else spent,
         **({"GPU-hours are of": "the last call"} if spent is not None and not jobs else {}),
@@ -101,7 +93,7 @@ def evaluation(folder: Path, run: str, benchmark: str) -> Facts:
     return {
         **{key: summary.get(key, NOT_RECORDED) for key in keys},
         "benchmark": compared(table, summary.get("benchmark_sha256")),
-        **_making(place / "summary.json", log),
+        **making(place / "summary.json", log),
     }
 
 
@@ -116,7 +108,7 @@ def analysis(folder: Path, model: str, run: str | None = None) -> Facts:
         **({"snapshots": [path.parent.name for path in found]} if run else {}),
         **{key: boundary.get(key, NOT_RECORDED) for key in (*keys, "problem_files", "settings")},
         "inputs as they are now": {path: sha or "not there" for path, sha in inputs.items()} or NOT_RECORDED,
-        **_making(
+        **making(
             place / ("flow.parquet" if run else "boundary.json"), folder / f"logs/entropy/{run or model}.log"
         ),
     }
@@ -126,18 +118,45 @@ def model(folder: Path, name: str) -> Facts:
     """Which model it is."""
     file = folder / f"models/{name}/model.json"
     keys = ("path", "revision", "architecture", "layers", "parameters", "prompt", "sha256")
-    return {key: read(file).get(key, NOT_RECORDED) for key in keys} | {"made": made(file)}
+    return {key: read(file).get(key, NOT_RECORDED) for key in keys} | making(
+        file, folder / f"logs/models/{name}.log"
+    )
 
 
 def data(folder: Path, name: str, model: str | None = None) -> Facts:
     """Where a problem set comes from, and what became of its rows."""
     report = read(folder / f"data/{name}.json")
     facts = {"set": name, **{key: report.get(key, NOT_RECORDED) for key in ("source", "rows", "reasons")}}
+    table, log = folder / f"data/normal/{name}.parquet", name
     if model is not None:
         export = read(folder / f"data/verl/{model}/{name}.json")
         facts["for training"] = {key: export.get(key, NOT_RECORDED) for key in ("rows", "kept", "reasons")}
-        facts["made"] = made(folder / f"data/verl/{model}/{name}.parquet")
-    return facts
+        table, log = folder / f"data/verl/{model}/{name}.parquet", f"verl/{model}/{name}"
+    how = making(table, folder / f"logs/data/{log}.log")
+    return {**facts, "made": how["made"], "commit": how["commit"]}
+
+
+def evaluations(folder: Path, runs: Sequence[str], benchmarks: Sequence[str]) -> list[Facts]:
+    """By which jobs models were evaluated: a row for each run and benchmark."""
+    rows = []
+    for run in runs:
+        for name in benchmarks:
+            facts = making(
+                folder / "evaluation" / run / name / "summary.json",
+                folder / f"logs/evaluation/{run}/{name}.log",
+            )
+            jobs = [] if facts["jobs"] == NOT_RECORDED else facts["jobs"]
+            numbers = [job["Slurm job"].split()[0] for job in jobs if job["Slurm job"]]
+            rows.append(
+                {
+                    "run": run,
+                    "benchmark": name,
+                    "commit": facts["commit"],
+                    "Slurm jobs": numbers if jobs else NOT_RECORDED,
+                    "GPU-hours": facts["GPU-hours"],
+                }
+            )
+    return rows
 
 
 def report(folder: Path) -> Facts:
@@ -162,34 +181,6 @@ def compared(path: Path, recorded: str | None) -> Facts:
     return {**facts, "now": "the same" if now == recorded else f"another file ({now})"}
 
 
-def made(output: Path, root: Path = Path()) -> Facts | str:
-    """What Snakemake recorded of an output: its rule, when it was started (or submitted), when finished."""
-    folder = root / METADATA
-    if not folder.is_dir():
-        return NOT_RECORDED
-    # A long name is spread over folders, each marked by "@".
-    longest = os.pathconf(folder, "PC_NAME_MAX") - 1
-    encoded = urlsafe_b64encode(str(output).encode()).decode()
-    parts = [encoded[i : i + longest] for i in range(0, len(encoded), longest)]
-    path = folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        started, finished = (datetime.fromtimestamp(record[key]) for key in ("starttime", "endtime"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return NOT_RECORDED
-    return {
-        "rule": record.get("rule"),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": finished.isoformat(timespec="seconds"),
-    }
-
-
-def _making(output: Path, log: Path) -> Facts:
-    jobs = JOB.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
-    job = f"{jobs[-1][0]} on {jobs[-1][1]}" if jobs else NOT_RECORDED
-    return {"Slurm job": job, "made": made(output), "log": str(log) if log.is_file() else "not there"}
-
-
 def _job(job: Mapping[str, Any]) -> Facts:
     keys = ("started", "ended", "outcome", "slurm_job_id", "partition", "host", "gpus", "commit")
     seconds = _seconds(job)
@@ -208,9 +199,3 @@ def _train_files(config: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -
     recorded = jobs[-1]["train_files"] if jobs else {}
     listed = [files] if isinstance(files, str) else files
     return [compared(Path(file), recorded.get(file)) for file in listed] or NOT_RECORDED
-
-
-def _one(values: Sequence[Any]) -> Any:
-    """The value of all calls, or each of them in turn where they differ."""
-    each = [value for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
-    return NOT_RECORDED if not each else each[0] if len(each) == 1 else each

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bupo.console.shared import read_experiment, run_name, several, table, tell, tell_json
+from bupo.console.making import summed
+from bupo.console.shared import read_experiment, run_name, table, tell, tell_json
 
 if TYPE_CHECKING:
     from bupo.console.lineage import Subject
 
 SHOWN = 20
-"""Runs of a report up to which each is told."""
+"""Runs and evaluations of a report up to which each is told."""
 WIDTH = 110
 
 
@@ -62,6 +63,8 @@ def answer(subject: "Subject") -> dict[str, Any]:
         facts["training"] = records.training(folder, subject.run)
         if cell is not None:
             facts["training set"] = records.data(folder, cell["train_set"], cell["model"])
+    if subject.kind == "run":
+        facts |= _evaluations(subject, experiment)
     if subject.kind == "data" and subject.name:
         facts["data"] = records.data(folder, subject.name, subject.model)
     if subject.kind == "report":
@@ -69,7 +72,9 @@ def answer(subject: "Subject") -> dict[str, Any]:
         if subject.sources is not None:
             facts["made of"] = f"{folder}/{subject.sources}"
         facts["runs"] = _runs(subject, experiment)
-        facts["GPU-hours of the trainings"] = _sum([row["GPU-hours"] for row in facts["runs"]])
+        facts["GPU-hours of the trainings"] = summed((row["GPU-hours"] for row in facts["runs"]), "run")
+        if (subject.sources or "evaluation").startswith("evaluation"):
+            facts |= _evaluations(subject, experiment)
         facts["data"] = [records.data(folder, name) for name in _sets(experiment)]
     if subject.model:
         facts["model before training"] = records.model(folder, subject.model)
@@ -82,8 +87,8 @@ def as_text(facts: Mapping[str, Any]) -> str:
     """The answer for people."""
     lines = [str(facts["what"])]
     for section, value in facts.items():
-        if section == "runs":
-            lines += ["", *_runs_table(value), ""]
+        if section in ("runs", "evaluations") and value:
+            lines += ["", *_table(value), ""]
         elif section != "what":
             lines += _lines(section, value)
     return "\n".join(lines)
@@ -130,15 +135,32 @@ def _runs(subject: "Subject", experiment: Mapping[str, Any]) -> list[dict[str, A
     return rows
 
 
-def _runs_table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    head = ("run", "identity", "status", "commit", "Slurm jobs", "GPU-hours")
-    body = []
-    for row in rows[:SHOWN]:
-        short = {key: str(row[key] or "none")[:12] for key in ("identity", "commit")}
-        body.append(tuple(_shown({**row, **short}[key]) for key in head))
-    yield table(head, body, right={5})
+def _evaluations(subject: "Subject", experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluations behind a figure, the report or a run, by the logs of their jobs."""
+    from bupo.console import records
+
+    bases = [f"{model}/base/seed0" for model in experiment["models"]["train"]]
+    runs = [subject.run] if subject.run else [*bases, *map(run_name, experiment["cells"])]
+    named = [run for run in runs if subject.model in (None, run.split("/")[0])]
+    benchmarks = [subject.name] if subject.name else experiment["data"]["benchmarks"]
+    rows = records.evaluations(subject.folder, named, benchmarks)
+    total = summed((row["GPU-hours"] for row in rows), "evaluation")
+    return {"evaluations": rows, "GPU-hours of the evaluations": total}
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    head = tuple(rows[0])
+    body = [tuple(_short(key, row[key]) for key in head) for row in rows[:SHOWN]]
+    yield table(head, body, right={len(head) - 1})
     if len(rows) > SHOWN:
-        yield f"{several(len(rows) - SHOWN, 'run')} more; --json has them."
+        yield f"{len(rows) - SHOWN:,} more; --json has them."
+
+
+def _short(key: str, value: Any) -> str:
+    """A cell of a table: of a hash as much as tells it from others."""
+    if key not in ("identity", "commit"):
+        return _shown(value)
+    return "; ".join(_shown(part)[:12] for part in (value if isinstance(value, list) else [value]))
 
 
 def _lines(key: str, value: Any, indent: str = "") -> Iterator[str]:
@@ -175,12 +197,3 @@ def _shown(value: Any) -> str:
 
 def _sets(experiment: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*experiment["data"]["train"], *experiment["data"]["benchmarks"]]))
-
-
-def _sum(values: list[Any]) -> Any:
-    """The sum; where some are not recorded, of how many it is."""
-    known = [value for value in values if isinstance(value, float)]
-    if len(known) == len(values):
-        return sum(known)
-    missing = f"not recorded of {several(len(values) - len(known), 'run')}"
-    return f"{sum(known):.4g} of {several(len(known), 'run')}, {missing}" if known else missing
