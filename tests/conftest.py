@@ -1,7 +1,10 @@
 """Fixtures that all tests share."""
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -37,3 +40,26 @@ def vllm_python(monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.skip("no environment with vLLM (make env-vllm, or its interpreter in BUPO_VLLM_PYTHON)")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; by default a share of the whole memory
     return python
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> Callable[..., Any]:
+    """Call a drawing function and get its figure instead of its panel; None where it draws nothing."""
+
+    def draw(function, *arguments) -> Any:
+        module = importlib.import_module(function.__module__)
+        monkeypatch.setattr(module, "finish", lambda figure, *_: figure)
+        return function(*arguments)
+
+    return draw
+
+
+@pytest.fixture
+def line() -> Callable[..., list[tuple[float, float]]]:
+    """The points of the line with a label."""
+
+    def points(axes, label: str) -> list[tuple[float, float]]:
+        found = next(each for each in axes.get_lines() if each.get_label() == label)
+        return list(zip(map(float, found.get_xdata()), map(float, found.get_ydata()), strict=True))
+
+    return points

@@ -108,16 +108,16 @@ def _interval(axes: Axes, place: float, row: Comparison, style: Look, name: str)
 
 def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, benchmark: str) -> Panel | None:
     """Unbiased pass@k over k (log axis) of every cell on one benchmark, with bands over problems."""
-    shown = [cell for cell in cells if cell.model == model and benchmark in cell.first.evaluated]
+    mine = [cell for cell in cells if cell.model == model]
+    found = [(cell, [run for run in cell.runs if benchmark in run.evaluated]) for cell in mine]
+    shown = [(cell, runs) for cell, runs in found if runs]
     if not shown:
         return None
     figure, axes = new_figure()
     every: set[int] = set()
-    for cell in shown:
+    for cell, runs in shown:
         style = styles[cell.name]
-        for number, run in enumerate(cell.runs):
-            if benchmark not in run.evaluated:
-                continue
+        for run in runs:
             curve = sorted(run.evaluated[benchmark].pass_at_k.items())
             ks = [k for k, _ in curve]
             every.update(ks)
@@ -127,9 +127,10 @@ def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, ben
                 color=style.color,
                 marker=style.marker,
                 linestyle=style.dash,
-                label=cell.label if number == 0 else None,
+                label=cell.label,
             )
-            hover(line, [f"{cell.label}, pass@{k}: {_percent(e)}" for k, e in curve])
+            name = cell.label if len(cell.runs) == 1 else f"{cell.label}, seed {run.seed}"
+            hover(line, [f"{name}, pass@{k}: {_percent(e)}" for k, e in curve])
             bounds = [(k, e.low, e.high) for k, e in curve if e.low is not None and e.high is not None]
             axes.fill_between(
                 [k for k, _, _ in bounds],
@@ -139,7 +140,7 @@ def pass_at_k(cells: Sequence[Cell], styles: Mapping[str, Look], model: str, ben
                 alpha=0.10,
                 linewidth=0,
             )
-    first = shown[0].first.evaluated[benchmark]
+    first = shown[0][1][0].evaluated[benchmark]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(sorted(every)))
     axes.xaxis.set_minor_locator(NullLocator())

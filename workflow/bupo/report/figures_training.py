@@ -82,7 +82,7 @@ def training_curve(
         if cell.model != model or cell.name == BASE:
             continue
         style = styles[cell.name]
-        for number, run in enumerate(cell.runs):
+        for run in cell.runs:
             points = series(run, curve)
             if not points:
                 continue
@@ -96,7 +96,7 @@ def training_curve(
                 linestyle=style.dash,
                 marker=style.marker if few else None,
                 markersize=3.5,
-                label=cell.label if number == 0 else None,
+                label=cell.label,
             )
             name = cell.label if len(cell.runs) == 1 else f"{cell.label}, seed {run.seed}"
             each = [f"{name}, step {step}: {value:.4g}" for step, value in points]
