@@ -1,4 +1,4 @@
-"""The examples of docs/internal-policies.md, run from top to bottom with a tiny model."""
+"""The examples of docs/internal-policies.md and of the README, run from top to bottom with a tiny model."""
 
 import re
 import runpy
@@ -15,17 +15,37 @@ from bupo.policies.architectures import ARCHITECTURES
 LAYERS, TOKENS = 8, 20
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
-def test_the_examples_run_and_agree(root, tmp_path, monkeypatch, kind):
-    text = (root / "docs" / "internal-policies.md").read_text(encoding="utf-8")
+def blocks_of(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def loading(monkeypatch, kind):
+    """A tiny model and token ids, which transformers give for every name of a model."""
     model = tiny_decoder(kind, layers=LAYERS)
     ids = torch.randint(3, 301, (1, TOKENS), generator=torch.Generator().manual_seed(5))
     tokenizer = lambda text, return_tensors: SimpleNamespace(input_ids=ids)  # noqa: E731
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda name: model)
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda name: tokenizer)
+    return model, ids
+
+
+def test_the_example_of_the_readme_runs_by_itself(root, tmp_path, monkeypatch):
+    model, ids = loading(monkeypatch, "qwen3")
+    (block,) = blocks_of(root / "README.md")
+    (script := tmp_path / "example.py").write_text(block, encoding="utf-8")
+    names = runpy.run_path(str(script))
+    with torch.no_grad():
+        state = model(input_ids=ids, output_hidden_states=True).hidden_states[6]
+        policy = model.lm_head(state)[0].log_softmax(-1)
+    torch.testing.assert_close(names["entropy"], -(policy.exp() * policy).sum(-1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
+def test_the_examples_run_and_agree(root, tmp_path, monkeypatch, kind):
+    model, ids = loading(monkeypatch, kind)
     monkeypatch.setattr("bupo.policies.architectures.ARCHITECTURES", known := dict(ARCHITECTURES))
     names, script = {}, tmp_path / "example.py"
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    blocks = blocks_of(root / "docs/internal-policies.md")
     assert len(blocks) == 5
     gradients = []
     for block in blocks:
