@@ -1,4 +1,5 @@
 # The page that answers the experiment's question, and its numbers as files. `snakemake --report FILE.html` shows them too.
+from bupo.experiment.partial import tell_partial
 
 
 report: "../workflow/report/workflow.rst"
@@ -47,8 +48,19 @@ rule report:
         CONDA
     params:
         folder=lambda wildcards, output: Path(output.page).parent,
+        partial=PLAN.partial,
     message:
         "report: {output.page}"
     shell:
         "python -m bupo.report build --experiment {input.experiment:q} --out {params.folder:q} --summary {output.summary:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee {log:q} && rm -rf {params.partial:q}"
+
+
+# The report of what there is where jobs failed for good. Not after Ctrl-C, which is to be quick and leaves jobs running.
+onerror:
+    failed = {job.rule.name for job in workflow.scheduler.failed}
+    if failed - {"report", "tracked"} and not workflow.scheduler.running:
+        tell_partial(
+            PLAN,
+            sys.executable if DEPLOYED else PLAN.environment.programs / "python",
+        )

@@ -28,9 +28,9 @@ def test_a_lock_is_what_it_pins(lock, tmp_path):
     assert lock_sha256(lock) != lock_sha256(other)
 
 
-@pytest.mark.parametrize(("engine", "name"), [("cpu", "cpu.lock"), ("gpu", "gpu.lock")])
-def test_the_engine_says_which(root, engine, name):
-    assert plan_of("demo", [f"training.engine={engine}"], root / "configs").environment.lock.name == name
+@pytest.mark.parametrize(("experiment", "name"), [("demo", "cpu.lock"), ("paper_qwen3_4b", "gpu.lock")])
+def test_the_engine_says_which(root, experiment, name):
+    assert plan_of(experiment, [], root / "configs").environment.lock.name == name
 
 
 def test_where_python_has_the_packages_nothing_is_made(root, tmp_path):
@@ -104,6 +104,7 @@ for module in sys.argv[1].split(","):
 """
 
 SUBMITS = (
+    "bupo.experiment.partial",
     "bupo.experiment.resolve",
     "bupo.experiment.start",
     "bupo.experiment.watch",

@@ -68,6 +68,7 @@ def test_the_same_one_is_refused_in_one_sentence(two):
 
 
 def test_a_dry_run_needs_not_wait(two):
+    assert two.run("--dry-run", *call("one")).returncode == 0
     with exclusive(two.folder / "results/one/.lock", wait=False):
         assert two.run("--dry-run", *call("one")).returncode == 0
 

@@ -174,6 +174,11 @@ class Plan:
         """The folder of what the configurations of the cells are composed of."""
         return f"{self.folder}/spec/composed"
 
+    @property
+    def partial(self) -> str:
+        """The folder of the report of a grid whose jobs failed, until it is finished."""
+        return f"{self.folder}/report-partial"
+
     def settling(self) -> AbstractContextManager[None]:
         """Wait for other calls that write the experiment's specs or begin to run it, and let them wait."""
         return exclusive(f"{self.folder}/.settling")
