@@ -9,6 +9,7 @@ from paper_grid import GRID, write_grid
 from small_tree import BUPO, GRPO, MODEL
 
 from bupo.errors import UserError
+from bupo.files import read_yaml, to_yaml
 
 
 def plan(bupo, *arguments):
@@ -77,6 +78,51 @@ def test_an_assumed_step_is_scaled(project, bupo, override, each, gpu_seconds):
     )
     assert other["seconds"] == pytest.approx(each * one["seconds"])
     assert other["seconds"] * other["gpus"] == pytest.approx(gpu_seconds * one["seconds"] * one["gpus"])
+
+
+def ask_for(project, small=None, sample=None):
+    """Change what small jobs, and those that sample, ask for."""
+    path = project / "configs/cluster.yaml"
+    values = read_yaml(path)
+    values["small"] |= small or {}
+    for size in values["sizes"].values():
+        size["sample"] |= sample or {}
+    path.write_text(to_yaml(values))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "asked", "each", "gpu_seconds"), [(1, 1, 1, 1), (1, 4, 1, 4), (2, 2, 0.5, 1), (2, 8, 0.5, 4)]
+)
+def test_gpus_are_those_that_the_job_asks_for(project, bupo, ranks, asked, each, gpu_seconds):
+    """Sampling takes as long as on the GPUs that vLLM uses, and costs all that the job holds."""
+    write_grid(project)
+    before = plan(bupo, "grid")
+    ask_for(project, sample={"gpus": asked})
+    path = project / "configs/evaluation/paper.yaml"
+    values = read_yaml(path)
+    path.write_text(to_yaml({**values, "vllm": {**values.get("vllm", {}), "tensor_parallel_size": ranks}}))
+    found = plan(bupo, "grid")
+    first, row = rows(before, "evaluate")["qwen3_4b"], rows(found, "evaluate")["qwen3_4b"]
+    assert (first["gpus"], row["gpus"]) == (1, asked)
+    assert row["seconds"] == pytest.approx(each * first["seconds"])
+    evaluated = sum(row["seconds"] for row in rows(before, "evaluate").values())
+    more = found["gpu_seconds"] - before["gpu_seconds"]
+    assert more == pytest.approx((gpu_seconds - 1) * evaluated, abs=1)
+
+
+def test_processors_are_those_that_the_job_asks_for(project, bupo):
+    write_grid(project)
+    path = project / "configs/evaluation/paper.yaml"
+    path.write_text(path.read_text().replace("shards: {problems: 1,", "shards: {problems: 2,"))
+    ask_for(project, small={"cpus": 3})
+    found = plan(bupo, "grid")
+    cores = {row["rule"]: row["kinds"][0]["cores"] for row in found["rows"]}
+    assert (cores["grade"], cores["train"], cores["normalise"], cores["report"]) == (3, 64, 1, 1)
+    seconds = {row["rule"]: 0.0 for row in found["rows"]}
+    for row in found["rows"]:
+        seconds[row["rule"]] += 0 if row["gpus"] else row["seconds"]
+    assert found["core_seconds"] == pytest.approx(sum(seconds.values()) + 2 * seconds["grade"])
+    assert seconds["grade"] > 0
 
 
 def test_a_larger_model_and_a_critic_cost_more(project, bupo):

@@ -1,13 +1,14 @@
 """What the jobs of an experiment cost: for each rule how many, how long, on how many GPUs, and why so."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from bupo.console.costs import Costs, nearest
 from bupo.console.measured import Measured, mean_tokens, measured
 from bupo.console.sizes import parameters_of, problems_in
+from bupo.console.work import Work
 from bupo.entropy.settings import Analysis
 from bupo.evaluation.config import EvaluationSettings
 from bupo.experiment.cells import Cell
@@ -15,69 +16,11 @@ from bupo.experiment.groups import load_entry
 from bupo.experiment.lengths import longest_response
 from bupo.experiment.methods import load_methods
 from bupo.experiment.plan import Plan
+from bupo.experiment.resources import KINDS
 from bupo.experiment.workload import Workload, Workloads
 from bupo.validation import validated
 
 UNKNOWN = "not known"
-
-
-@dataclass(frozen=True)
-class Work:
-    """Seconds of one job; None where nothing tells them.
-
-    Attributes:
-        gpus: that it holds; 0 for a job of one processor.
-        measured: whether it rests on earlier runs, or else on assumptions.
-        basis: which ones.
-    """
-
-    seconds: float | None
-    gpus: int
-    measured: bool
-    basis: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """Jobs of one rule.
-
-    Attributes:
-        of: the model, the model and the method, or nothing.
-        works: of each kind of job how it is and how many there are.
-        made: how many have their result.
-        longest: seconds of the longest of them, 0 where none is known.
-    """
-
-    rule: str
-    of: str
-    works: tuple[tuple[Work, int], ...]
-    made: int
-
-    @property
-    def jobs(self) -> int:
-        """How many there are."""
-        return sum(count for _, count in self.works)
-
-    @property
-    def gpus(self) -> int:
-        """That one job holds."""
-        return max(work.gpus for work, _ in self.works)
-
-    @property
-    def seconds(self) -> float | None:
-        """Of all jobs, one after the other; None where the time of one is not known."""
-        known = [work.seconds * count for work, count in self.works if work.seconds is not None]
-        return sum(known) if len(known) == len(self.works) else None
-
-    @property
-    def longest(self) -> float:
-        """Seconds of the longest job whose time is known."""
-        return max((work.seconds or 0.0 for work, _ in self.works), default=0.0)
-
-    @property
-    def left(self) -> float | None:
-        """Seconds of the jobs without a result, each as long as the mean."""
-        return None if self.seconds is None else self.seconds * (self.jobs - self.made) / self.jobs
 
 
 class Estimator:
@@ -125,15 +68,28 @@ class Estimator:
 
     # ------------------------------------------------------------------ one job of each rule
 
-    def small(self, rule: str) -> Work:
-        """A job on one processor that no model hangs on."""
+    def small(self, rule: str, model: str | None = None, asks: str | None = None) -> Work:
+        """A job whose time no model tells.
+
+        Args:
+            rule: of the job.
+            model: that it is about, if any.
+            asks: the rule by whose name it asks for its resources, where that is another.
+        """
+        gpus, cores = self._asked(asks or rule, model)
         expected = self.plan.experiment.expected_seconds
         if rule in expected:
-            return Work(expected[rule], 0, False, "expected_seconds of the experiment")
+            return Work(expected[rule], gpus, cores, False, "expected_seconds of the experiment")
         seconds = self.costs.jobs.get(rule)
-        return Work(
-            seconds, 0, False, f"jobs in costs.yaml ({self.costs.jobs_source})" if seconds else UNKNOWN
-        )
+        text = f"jobs in costs.yaml ({self.costs.jobs_source})" if seconds else UNKNOWN
+        return Work(seconds, gpus, cores, False, text)
+
+    def _asked(self, rule: str, model: str | None) -> tuple[int, int]:
+        """GPUs and processors of a job, on all its nodes; those that Snakemake runs by itself take one."""
+        if rule not in KINDS:
+            return 0, 1
+        job = self.plan.resources.job(rule, model)
+        return job.nodes * job.gpus, job.nodes * job.cpus
 
     def train(self, cell: Cell) -> Work:
         """The training of a cell."""
@@ -156,11 +112,13 @@ class Estimator:
             )
             seconds = known.seconds(phases, steps)
             if seconds is not None:
-                return Work(seconds, workload.gpus, True, f"steps of {_named(known.runs)}")
+                return Work(
+                    seconds, *self._asked("train", cell.model), True, f"steps of {_named(known.runs)}"
+                )
         if workload.gpus == 0 or "train" in self.plan.experiment.expected_seconds:
-            return self._on_cpu("train", cell.model, workload.gpus)
+            return self._stated("train", cell.model)
         if cell.model not in self.parameters:
-            return self._unknown(cell.model, workload.gpus)
+            return self._unknown("train", cell.model)
         size = self.parameters[cell.model]
         known_step = nearest(self.costs.step, cell.model, size)
         each = known_step.seconds * (size / known_step.parameters) * (known_step.gpus / workload.gpus)
@@ -171,7 +129,7 @@ class Estimator:
         if factor := self.costs.methods.get(cell.method):
             each *= factor.factor
             text += f"; {cell.method} x {factor.factor:g} ({factor.source})"
-        return Work(each * steps, workload.gpus, False, text)
+        return Work(each * steps, *self._asked("train", cell.model), False, text)
 
     def evaluate(
         self, model: str, benchmark: str, rule: str = "evaluate", samples: float | None = None
@@ -185,37 +143,35 @@ class Estimator:
             samples: how many of a problem the job draws, on average over all problems; None for all.
         """
         settings = self.evaluation
-        gpus = self._gpus(settings.backend, settings.vllm)
-        if gpus == 0 or rule in self.plan.experiment.expected_seconds:
-            return self._on_cpu(rule, model, gpus)
+        if not self._asked(rule, model)[0] or rule in self.plan.experiment.expected_seconds:
+            return self._stated(rule, model)
         problems = problems_in(self.plan, benchmark)
         if model not in self.parameters or problems is None or settings.backend != "vllm":
-            return self._unknown(model, gpus)
+            return self._unknown(rule, model)
         length, of = self.length(model, benchmark)
         drawn = problems * (settings.samples if samples is None else samples)
-        return self._sampled(model, drawn * length, gpus, of)
+        return self._sampled(rule, model, drawn * length, settings.vllm, of)
 
     def analyse(self, model: str, snapshots: int = 1, rule: str = "entropy", parts: int = 1) -> Work:
         """The entropy analysis of so many models of one kind, cut into so many jobs; one of these."""
         settings = self.analysis
-        gpus = self._gpus(settings.backend, settings.vllm)
-        if gpus == 0 or rule in self.plan.experiment.expected_seconds:
-            return self._on_cpu(rule, model, gpus)
+        if not self._asked(rule, model)[0] or rule in self.plan.experiment.expected_seconds:
+            return self._stated(rule, model)
         counts = [problems_in(self.plan, name) for name in self.plan.experiment.analysis.problems]
         known = [min(count, settings.problems or count) for count in counts if count is not None]
         if model not in self.parameters or len(known) < len(counts) or settings.backend != "vllm":
-            return self._unknown(model, gpus)
+            return self._unknown(rule, model)
         responses = sum(known) * settings.samples * snapshots / parts
         wanted, prompt = settings.max_new_tokens, self.plan.experiment.data.max_prompt_tokens
         length, of = longest_response(self.plan.models[model], wanted, prompt), "as long as they may be"
         if length < wanted:
             of = f"of {length:,} tokens, the most that its context leaves of {wanted:,}"
-        work = self._sampled(model, responses * length, gpus, of)
+        work = self._sampled(rule, model, responses * length, settings.vllm, of)
         reference = self.costs.analysis
         scale = self.parameters[model] / reference.parameters
         assert work.seconds is not None
         seconds = work.seconds + responses * reference.seconds_per_response * scale
-        return Work(seconds, gpus, False, f"{work.basis}; analysis ({reference.source})")
+        return replace(work, seconds=seconds, basis=f"{work.basis}; analysis ({reference.source})")
 
     def length(self, model: str, benchmark: str) -> tuple[float, str]:
         """Tokens of a response to a benchmark, and what they rest on."""
@@ -226,41 +182,26 @@ class Estimator:
             return known, "as long as in earlier evaluations"
         return float(self.evaluation.max_new_tokens), "as long as they may be"
 
-    def _sampled(self, model: str, tokens: float, gpus: int, of: str) -> Work:
-        size = self.parameters[model]
+    def _sampled(self, rule: str, model: str, tokens: float, vllm: Mapping[str, object], of: str) -> Work:
+        """A job that samples so many tokens: on the GPUs that vLLM uses, whatever it holds beside them."""
+        size, ranks = self.parameters[model], int(str(vllm.get("tensor_parallel_size", 1)))
         known = nearest(self.costs.sampling, model, size)
-        rate = known.tokens_per_second * (known.parameters / size) * gpus
+        rate = known.tokens_per_second * (known.parameters / size) * ranks
         text = f"sampling in costs.yaml, {known.model} on {known.gpu} ({known.source}); responses {of}"
-        return Work(tokens / rate, gpus, False, text)
+        return Work(tokens / rate, *self._asked(rule, model), False, text)
 
-    def _gpus(self, backend: str, vllm: dict[str, object]) -> int:
-        if backend == "vllm":
-            return int(str(vllm.get("tensor_parallel_size", 1)))
-        return min(1, max((self.workload(cell).gpus for cell in self._one_of_each), default=0))
-
-    @cached_property
-    def _one_of_each(self) -> list[Cell]:
-        return list({cell.method: cell for cell in self.plan.cells}.values())
-
-    def _on_cpu(self, rule: str, model: str, gpus: int) -> Work:
-        work = self.small(rule)
+    def _stated(self, rule: str, model: str) -> Work:
+        """A job whose time the experiment states, or costs.yaml for a model that is built here."""
         stated = rule in self.plan.experiment.expected_seconds
         if not stated and not self.plan.models[model].built:
-            return self._unknown(model, gpus)
-        return Work(work.seconds, gpus, work.measured, work.basis)
+            return self._unknown(rule, model)
+        return self.small(rule, model)
 
-    def _unknown(self, model: str, gpus: int) -> Work:
-        return Work(
-            None, gpus, False, f"{UNKNOWN}: neither earlier runs nor configs/costs.yaml tell of {model}"
-        )
+    def _unknown(self, rule: str, model: str) -> Work:
+        basis = f"{UNKNOWN}: neither earlier runs nor configs/costs.yaml tell of {model}"
+        return Work(None, *self._asked(rule, model), False, basis)
 
 
 def _named(runs: Sequence[Path]) -> str:
     more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
     return f"{runs[0]}{more}"
-
-
-def total(rows: Iterable[Row], gpu: bool, left: bool = False) -> float:
-    """GPU-seconds of all rows, or processor-seconds of those without a GPU, as far as they are known."""
-    amounts = ((row.left if left else row.seconds, row.gpus) for row in rows if bool(row.gpus) == gpu)
-    return sum(seconds * max(gpus, 1) for seconds, gpus in amounts if seconds is not None)

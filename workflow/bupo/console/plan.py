@@ -18,8 +18,8 @@ from bupo.console.shared import add_experiment, chosen, hours, several, size, ta
 from bupo.progress import duration
 
 if TYPE_CHECKING:
-    from bupo.console.estimate import Row, Work
     from bupo.console.sizes import Disk
+    from bupo.console.work import Row, Work
     from bupo.experiment.plan import Plan
 
 SHOWN_CELLS = 20
@@ -62,8 +62,8 @@ class Estimate:
         return sum(count for row in self.rows for work, count in row.works if work.seconds is None)
 
     def seconds(self, gpu: bool, left: bool = False) -> float:
-        """GPU-seconds, or seconds of one processor, as far as they are known."""
-        from bupo.console.estimate import total
+        """GPU-seconds, or processor-seconds of jobs without a GPU, as far as they are known."""
+        from bupo.console.work import total
 
         return total(self.rows, gpu, left)
 
@@ -226,7 +226,7 @@ def _axes(plan: "Plan") -> list[str]:
 
 
 def _line(row: "Row", bases: dict[str, str]) -> tuple[str, ...]:
-    amount = MISSING if row.seconds is None else hours(row.seconds * max(row.gpus, 1))
+    amount = MISSING if row.held_seconds is None else hours(row.held_seconds)
     each = MISSING if row.seconds is None else duration(row.seconds / row.jobs)
     letters = sorted({_letter(work, bases) for work, _ in row.works})
     gpu, cpu = (amount, "") if row.gpus else ("", amount)

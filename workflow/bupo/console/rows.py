@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bupo.console.estimate import Estimator, Row, Work
+from bupo.console.estimate import Estimator
+from bupo.console.work import Row, Work
 from bupo.evaluation.shards import cut
 
 
@@ -52,7 +53,9 @@ def _rows(estimator: Estimator) -> Iterator[Row]:
         yield small(rule, kind)
     for rule, built in (("model", True), ("named_model", False)):
         kind = [name for name, model in plan.models.items() if bool(model.built) == built]
-        yield small(rule, (f"models/{name}/model.json" for name in kind))
+        each = Counter(estimator.small(rule, name) for name in kind)
+        files = [f"models/{name}/model.json" for name in kind]
+        yield Row(rule, "", tuple(each.items()), _made(folder, files))
     yield from _analysed(estimator, folder)
     yield small("configure", (f"runs/{cell.run}/config.yaml" for cell in plan.cells))
     yield from _trained(estimator, folder)
@@ -78,7 +81,7 @@ def _analysed(estimator: Estimator, folder: Path) -> Iterator[Row]:
         parts = [f"entropy/{model}/shard-{i}-of-{shards}/sums.parquet" for i in range(1, shards + 1)]
         work = estimator.analyse(model, rule="entropy_shard", parts=shards)
         yield Row("entropy_shard", model, ((work, shards),), _made(folder, parts))
-        yield Row("entropy", model, ((estimator.small("entropy"), 1),), boundary)
+        yield Row("entropy", model, ((estimator.small("entropy", model, "entropy_merge"), 1),), boundary)
 
 
 def _evaluated(estimator: Estimator, folder: Path, model: str, runs: list[str]) -> Iterator[Row]:
@@ -98,7 +101,7 @@ def _evaluated(estimator: Estimator, folder: Path, model: str, runs: list[str]) 
     )
     drawn = (str(shard.file(Path(f"evaluation/{run}/{name}"))) for run, name in pairs for _, shard in shards)
     yield Row("sample", model, tuple(works), _made(folder, drawn))
-    yield Row("grade", model, ((estimator.small("grade"), len(pairs)),), summaries)
+    yield Row("grade", model, ((estimator.small("grade", model), len(pairs)),), summaries)
 
 
 def _trained(estimator: Estimator, folder: Path) -> Iterator[Row]:
