@@ -188,7 +188,7 @@ def logs(folder: Path, scenario: Scenario, cells: list[dict[str, Any]]) -> None:
     for name in names:
         path = folder / f"logs/{name}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("working\n[spent] 60.0 s, 90.0 s of processors, 1 GPUs\n")
+        path.write_text("working\n[commit] c0de\n[spent] 60.0 s, 90.0 s of processors, 1 GPUs\n")
 
 
 def evaluation(folder: Path, run: str, benchmark: str, ease: float, scenario: Scenario) -> None:

@@ -9,7 +9,7 @@ from html_page import Page
 from results_tree import Scenario, make_tree
 from results_tree_runs import JOBS
 
-from bupo.files import sha256_file, write_json
+from bupo.files import sha256_file, write_json, write_text
 from bupo.report.collect import collect
 from bupo.report.page import write_report
 from bupo.report.provenance import MOST_FACTS, Fact, Shown, facts, trained_with
@@ -38,6 +38,7 @@ def test_a_score_leads_to_problems_samples_weights_code_and_software(demo, table
     place = ("evaluation", f"{GRPO} on arithmetic_hard")
     assert table[*place, "problems of arithmetic_hard"] == summary["benchmark_sha256"]
     assert table[*place, "sampling: model, problems and decoding"] == summary["sampling_sha256"]
+    assert table[*place, "commit"] == table["model before training", "tiny_qwen3", "commit"] == "c0de"
     done = json.loads((demo / f"runs/{GRPO}/done.json").read_text())
     training = {
         what: value for (stage, run, what), value in table.items() if (stage, run) == ("training", GRPO)
@@ -61,6 +62,8 @@ def test_the_entropies_lead_to_what_was_analysed(demo, table):
     assert table["entropy analysis", "tiny_llama", "spec/entropy/tiny_llama.yaml, as it is now"] == ""
     snapshot = "snapshots/step-000004/model.safetensors"
     assert table["entropy over training", GRPO, snapshot] == "f4" * 32
+    assert table["entropy analysis", "tiny_llama", "commit"] == "c0de"
+    assert table["entropy over training", GRPO, "commit"] == "c0de"
 
 
 def test_the_page_tells_who_wrote_it_from_what_was_trained(section, table):
@@ -77,18 +80,31 @@ def test_a_run_that_went_on_with_other_software_has_both(tmp_path):
     later = {**JOBS[1], "commit": "decade2", "versions": {"torch": "2.12.0"}}
     write_json(path, {**json.loads(path.read_text()), "jobs": [JOBS[0], later]})
     results = collect(experiment)
-    told = [fact.value for fact in facts(results) if (fact.subject, fact.what) == (GRPO, "versions")]
-    assert told == ["python 3.11.7, torch 2.11.0, verl 0.9.1", "torch 2.12.0"]
-    assert {names[0]: len(names) for names in trained_with(results).values()} == {GRPO: 2} | {GRPO: 1}
-    assert [fact.value for fact in facts(results) if (fact.subject, fact.what) == (GRPO, "commit")] == [
-        *("c0ffee1", "decade2")
+    told = [f for f in facts(results) if (f.stage, f.subject) == ("training", GRPO)]
+    first, second = "python 3.11.7, torch 2.11.0, verl 0.9.1", "torch 2.12.0"
+    assert [f.value for f in told if f.what == "versions"] == [first, second]
+    assert [f.value for f in told if f.what == "commit"] == ["c0ffee1", "decade2"]
+    assert trained_with(results) == {first: [GRPO, "tiny_qwen3/bupo-k2-s4/seed1"], second: [GRPO]}
+
+
+def test_a_result_made_in_parts_has_the_commits_of_all_calls(tmp_path):
+    experiment = make_tree(tmp_path, SMALL)
+    name = f"evaluation/{GRPO}/arithmetic_easy"
+    part = experiment.parent / f"logs/{name}/shard-1-of-2-samples-0-1.log"
+    write_text(part, "[commit] 01d\nkilled\n[commit] 1a7e\n[spent] 1.0 s, 1.0 s of processors, 1 GPUs\n")
+    results = collect(experiment)
+    assert results.made_by[name] == ["c0de", "1a7e"]
+    told = [
+        f.value for f in facts(results) if (f.subject, f.what) == (f"{GRPO} on arithmetic_easy", "commit")
     ]
+    assert told == ["c0de", "1a7e"]
 
 
 def test_what_was_not_recorded_is_said_so(tmp_path):
     experiment = make_tree(tmp_path, Scenario(**{**vars(SMALL), "recorded": False}))
     found = facts(collect(experiment))
     assert {f.what for f in found if f.subject == GRPO and f.value is None} == {"commit", "versions"}
+    assert [f.value for f in found if (f.stage, f.what) == ("evaluation", "commit")] == [None] * 6
     write_report(experiment, experiment.parent / "report", experiment.parent / "summary.json")
     text = " ".join(Page((experiment.parent / "report/index.html").read_text()).text.split())
     assert "What the runs were trained with is not recorded." in text

@@ -14,7 +14,7 @@ from bupo.files import read_json, read_yaml, sha256_file
 from bupo.identity import config_sha256
 from bupo.report.costs import cost_of_run, costs
 from bupo.report.parse import data_set, evaluated
-from bupo.report.provenance import analysis_inputs
+from bupo.report.provenance import analysis_inputs, made_by
 from bupo.report.records import (
     ALL,
     BASE,
@@ -68,6 +68,14 @@ def collect(experiment_file: Path) -> Results:
                 experiment,
                 [run.name for run in runs if run.cell == BASE],
                 {run.name: run.cost for run in runs if run.cell != BASE},
+            ),
+            made_by=made_by(
+                reader.root,
+                [
+                    *(f"models/{name}" for name in names),
+                    *(f"entropy/{name}" for name in (*names, *(run.name for run in runs))),
+                    *(f"evaluation/{run.name}/{name}" for run in runs for name in run.evaluated),
+                ],
             ),
         )
     except KeyError as error:

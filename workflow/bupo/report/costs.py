@@ -106,6 +106,11 @@ def cost_of_run(root: Path, run: str) -> Cost | None:
     return None
 
 
+def logs_of(root: Path, name: str) -> list[Path]:
+    """The logs of the jobs behind one result: the one that wrote it, and those that made parts of it."""
+    return [root / f"logs/{name}.log", *sorted((root / "logs" / name).glob("shard-*.log"))]
+
+
 def together(parts: Iterable[Cost]) -> Cost | None:
     """The sum; an amount that is not recorded of one part is not of the sum either."""
     found = list(parts)
@@ -128,9 +133,8 @@ def _of(root: Path, name: str, *, gpus: bool = True) -> Cost | None:
         name: of the result below its logs.
         gpus: whether the stage computes on the GPUs that it sees.
     """
-    logs = [root / f"logs/{name}.log", *sorted((root / "logs" / name).glob("shard-*.log"))]
     parts = []
-    for log in logs:
+    for log in logs_of(root, name):
         spent = read_spent(log)
         if spent is None:
             return None

@@ -1,14 +1,15 @@
 """Where the numbers come from: the code, the software and the files behind each of them."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bupo.commit import commit
+from bupo.commit import LINE, commit
 from bupo.files import sha256_file
+from bupo.report.costs import logs_of
 from bupo.report.records import BASE, Results, Run
 from bupo.report.table import Table
 
@@ -96,6 +97,23 @@ def analysis_inputs(folder: Path, model: str, boundary: Mapping[str, Any]) -> di
     return {path: sha256_file(folder / path) if (folder / path).is_file() else None for path in paths}
 
 
+def made_by(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    """The commits of the calls that made results and their parts, as their logs have it, each once.
+
+    Args:
+        root: the experiment's folder.
+        names: of the results below its logs.
+    """
+    found = {}
+    for name in names:
+        logs = [
+            log.read_text(encoding="utf-8", errors="replace") for log in logs_of(root, name) if log.is_file()
+        ]
+        # A call that went on writes to the same log anew: the last line is that of the call that ended.
+        found[name] = list(dict.fromkeys(told[-1] for text in logs if (told := LINE.findall(text))))
+    return found
+
+
 def trained_with(results: Results) -> dict[str, list[str]]:
     """The software of the trainings, each set in one line, with the runs that it trained."""
     found: dict[str, list[str]] = {}
@@ -108,30 +126,29 @@ def trained_with(results: Results) -> dict[str, list[str]]:
 def facts(results: Results) -> list[Fact]:
     """What is behind every number, in the order of the work; without the process that writes the report."""
     name = str(results.experiment["name"])
-    return [
-        Fact("experiment", name, "experiment.yaml", results.experiment_sha256),
-        *(
-            Fact("model before training", model.name, file, sha)
-            for model in results.models
-            for file, sha in model.sha256.items()
-        ),
-        *(
-            Fact("entropy analysis", entropy.model, f"{file}, as it is now", sha)
-            for entropy in results.entropy
-            for file, sha in entropy.inputs.items()
-        ),
-        *(fact for run in results.runs if run.cell != BASE for fact in _trained(run)),
-        *_swept(results),
-        *(
-            Fact("evaluation", f"{run.name} on {each.benchmark}", what, sha)
-            for run in results.runs
-            for each in run.evaluated.values()
-            for what, sha in (
-                (f"problems of {each.benchmark}", each.benchmark_sha256),
-                ("sampling: model, problems and decoding", each.sampling_sha256),
-            )
-        ),
-    ]
+    found = [Fact("experiment", name, "experiment.yaml", results.experiment_sha256)]
+    for model in results.models:
+        found += _made(results, "model before training", model.name, f"models/{model.name}")
+        found += [Fact("model before training", model.name, file, sha) for file, sha in model.sha256.items()]
+    for entropy in results.entropy:
+        found += _made(results, "entropy analysis", entropy.model, f"entropy/{entropy.model}")
+        inputs = entropy.inputs.items()
+        found += [
+            Fact("entropy analysis", entropy.model, f"{file}, as it is now", sha) for file, sha in inputs
+        ]
+    trained = [run for run in results.runs if run.cell != BASE]
+    found += [fact for run in trained for fact in _trained(run)]
+    swept = set() if results.flow is None else set(results.flow["run"])
+    found += [fact for run in results.runs if run.name in swept for fact in _swept(results, run)]
+    for run in results.runs:
+        for each in run.evaluated.values():
+            subject = f"{run.name} on {each.benchmark}"
+            found += _made(results, "evaluation", subject, f"evaluation/{run.name}/{each.benchmark}")
+            found += [
+                Fact("evaluation", subject, f"problems of {each.benchmark}", each.benchmark_sha256),
+                Fact("evaluation", subject, "sampling: model, problems and decoding", each.sampling_sha256),
+            ]
+    return found
 
 
 def provenance_table(found: Sequence[Fact]) -> Table:
@@ -158,10 +175,14 @@ def _trained(run: Run) -> Iterator[Fact]:
             yield Fact("training", run.name, file, sha)
 
 
-def _swept(results: Results) -> Iterator[Fact]:
-    """The weights of the snapshots, which the entropies over a training are of."""
-    swept = set() if results.flow is None else set(results.flow["run"])
-    for run in results.runs:
-        for file, sha in run.weights.items():
-            if run.name in swept and not file.startswith("model/"):
-                yield Fact("entropy over training", run.name, file, sha)
+def _swept(results: Results, run: Run) -> Iterator[Fact]:
+    """The weights of its snapshots, which the entropies over a training are of."""
+    yield from _made(results, "entropy over training", run.name, f"entropy/{run.name}")
+    for file, sha in run.weights.items():
+        if not file.startswith("model/"):
+            yield Fact("entropy over training", run.name, file, sha)
+
+
+def _made(results: Results, stage: str, subject: str, name: str) -> list[Fact]:
+    """The commits that made a result, by its name below the logs."""
+    return [Fact(stage, subject, "commit", code) for code in results.made_by.get(name) or (None,)]

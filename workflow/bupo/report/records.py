@@ -228,6 +228,7 @@ class Results:
         missing: files that the report would have read, one sentence each.
         flow: the tables of the sweeps over checkpoints together; None where there is none.
         costs: of each stage.
+        made_by: by name of a result below its logs, the commits that made it; empty where not recorded.
     """
 
     experiment: dict[str, Any]
@@ -242,6 +243,7 @@ class Results:
     missing: list[str]
     flow: "pd.DataFrame | None" = None
     costs: list[StageCost] = field(default_factory=list)
+    made_by: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def benchmarks(self) -> list[str]:
