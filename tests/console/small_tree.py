@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 
-from bupo.files import to_yaml, write_json, write_text
+from bupo.files import sha256_text, to_yaml, write_json, write_text
 from bupo.identity import config_sha256
 
 MODEL = "tiny_qwen3"
@@ -110,6 +110,12 @@ class Tree:
             **{"mean_tokens": 16.0, "grader": "math_verify", "settings": {"temperature": 1.0}},
         }
         write_json(self.folder / "evaluation" / run / benchmark / "summary.json", {**summary, **more})
+
+    def submitted(self, output, job_id, begun=False):
+        """Write what Snakemake and the executor for Slurm leave of a job; one that began marks its output anew."""
+        self.mark(output, {"external_jobid": None if begun else job_id})
+        record = {"job_id": job_id, "log": "x.log", "command": "0" * 64, "submitted": 0.0}
+        write_json(self.root / f".snakemake/slurm_jobs/{sha256_text(output)[:32]}.json", record)
 
     def mark(self, output, values, kind="incomplete"):
         """Write what Snakemake records of an output, as it names such files."""

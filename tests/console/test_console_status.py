@@ -3,9 +3,12 @@ import os
 import time
 
 import pytest
+from pydantic import TypeAdapter
 from small_tree import BASE, BUPO, GRPO, MODEL, call
 
 from bupo.errors import UserError
+from bupo.experiment.plan import Plan
+from bupo.experiment.resolve import plan_of
 from bupo.files import exclusive, write_text
 
 
@@ -137,6 +140,74 @@ def test_other_results_are_counted(tree, bupo):
         **{"data": (0, 3), "models": (1, 2), "analysis": (2, 5), "evaluation": (2, 6)},
         "report": (0, 1),
     }
+
+
+@pytest.fixture
+def started(tree, monkeypatch):
+    """The tree with the plan of the call that started it, on one processor."""
+    grid = "grid=[{method: grpo}, {method: bupo, layer: 5, iterative_steps: 4}]"
+    plan = plan_of("demo", [grid, "models.analyse=[tiny_qwen3]"], tree.root / "configs")
+    write_text(tree.folder / "plan.json", TypeAdapter(Plan).dump_json(plan, exclude_unset=True).decode())
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    return tree
+
+
+def test_the_time_left_of_the_grid_is_what_is_planned_for_the_rest(started, bupo, monkeypatch):
+    def left():
+        return status(bupo)[0]["left"]
+
+    whole = left()
+    assert (whole["at_least"], whole["trainings"]) == (False, 1)
+    started.evaluation(BASE)
+    each = 9  # seconds, in configs/experiment/demo.yaml
+    assert left()["seconds"] == pytest.approx(whole["seconds"] - each)
+    started.done(started.config())
+    rest = left()["seconds"]
+    assert rest < whole["seconds"] - 60
+    path = started.metrics(BUPO, steps=6, seconds=2.0, internal_seconds=2.0)
+    assert left()["seconds"] == pytest.approx(rest - 30)  # half of its steps
+    with exclusive(path.parent / ".lock"):
+        running = left()
+    assert running["seconds"] == pytest.approx(rest - 60 + 6 * 2.0)  # by its last steps
+    monkeypatch.setattr("os.cpu_count", lambda: 1000)
+    assert left()["seconds"] < rest - 30
+    said = bupo("status", "demo")[1].splitlines()
+    assert said[2].startswith("time left: about ") and said[2].endswith(
+        " with 1 training at a time (bupo plan)"
+    )
+
+
+def test_what_nobody_started_or_another_version_did_has_no_time_left(started, bupo):
+    (started.folder / "plan.json").write_text("{}")
+    assert status(bupo)[0]["left"] is None
+    (started.folder / "plan.json").unlink()
+    assert status(bupo)[0]["left"] is None and "time left" not in bupo("status", "demo")[1]
+
+
+def test_jobs_of_other_stages_are_counted(tree, bupo, programs):
+    """As Slurm's queue has them, by the records of their submission; a second output is no second job."""
+    programs(
+        squeue="echo '50|42_3|RUNNING||node7'\necho '51|42_4|PENDING||(Resources)'\necho '60|60|RUNNING||node7'"
+    )
+    place = f"results/demo/evaluation/{BASE}/arithmetic_easy"
+    tree.submitted(f"{place}/shard-1-of-2-samples-0-7.parquet", "42_3", begun=True)
+    tree.submitted(f"{place}/shard-2-of-2-samples-0-7.parquet", "42_4")
+    tree.submitted(f"results/demo/evaluation/{GRPO}/arithmetic_easy/scores.parquet", "60", begun=True)
+    tree.mark(f"results/demo/evaluation/{GRPO}/arithmetic_easy/summary.json", {"external_jobid": None})
+    tree.submitted(f"results/demo/entropy/{MODEL}/boundary.json", "61")  # gone
+    tree.submitted(f"results/other/entropy/{MODEL}/boundary.json", "60")
+    tree.mark(f"results/demo/models/{MODEL}/model.json", {"external_jobid": None})
+    found, _ = status(bupo)
+    assert found["jobs"] == {"running": {"evaluation": 2}, "queued": {"evaluation": 1}}
+    assert "other jobs: running evaluation 2; queued evaluation 1" in bupo("status", "demo")[1].splitlines()
+    with exclusive(tree.folder / ".lock"):  # Snakemake runs, and this job beside it
+        assert status(bupo)[0]["jobs"]["running"] == {"evaluation": 2, "models": 1}
+
+
+def test_a_training_that_has_begun_is_known_by_the_record_of_its_submission(tree, bupo, programs):
+    programs(squeue="echo '50|42_3|RUNNING||node7'")
+    tree.submitted(f"results/demo/runs/{GRPO}/done.json", "42_3", begun=True)
+    assert status(bupo)[1][GRPO]["note"] == "job 42_3 on node7"
 
 
 def test_for_people(tree, bupo):

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bupo.console.ask import Failed, ask
+from bupo.files import sha256_text
 
 INCOMPLETE = Path(".snakemake/incomplete")
 """Snakemake's marks of outputs that are being made; each has the job's id where it was submitted."""
+RECORDS = Path(".snakemake/slurm_jobs")
+"""The executor's records of jobs that were submitted, by a hash of their first output."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ def submitted(root: Path = Path()) -> dict[str, str | None]:
         root: the project's folder.
 
     Returns:
-        Job ids by output; None for a job on this machine, and where a job of Slurm's has begun and marked its
-        output anew. A mark stays where Snakemake was killed.
+        Job ids by output; None for a job on this machine, and for all but the first output of a job of
+        Slurm's that has begun. A mark stays where Snakemake was killed.
     """
     folder, found = root / INCOMPLETE, {}
     for path in folder.rglob("*") if folder.is_dir() else ():
@@ -112,7 +115,17 @@ def submitted(root: Path = Path()) -> dict[str, str | None]:
         name = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
         try:
             output = urlsafe_b64decode(name).decode()
-            found[output] = json.loads(path.read_text(encoding="utf-8")).get("external_jobid")
+            mark = json.loads(path.read_text(encoding="utf-8")).get("external_jobid")
+            # a job that has begun has marked its output anew
+            found[output] = mark or _recorded(root / RECORDS / f"{sha256_text(output)[:32]}.json")
         except (ValueError, OSError):  # not one of its marks, or just removed
             continue
     return found
+
+
+def _recorded(path: Path) -> str | None:
+    try:
+        job_id = json.loads(path.read_text(encoding="utf-8"))["job_id"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(job_id)

@@ -19,6 +19,8 @@ from bupo.files import write_text
 
 PLAN = "BUPO_PLAN"
 """The environment variable that leads jobs to the plan's file."""
+PLAN_FILE = "plan.json"
+"""The plan that was started last, in the experiment's folder."""
 CONFIGS = Path("configs")
 
 
@@ -76,7 +78,7 @@ def hold(plan: Plan, on_nodes: bool = False) -> None:
     with plan.settling():
         plan.hold()
         check_written(plan, CONFIGS)
-        file = Path(plan.folder) / "plan.json"
+        file = Path(plan.folder) / PLAN_FILE
         write_text(file, _ADAPTER.dump_json(plan, exclude_unset=True).decode())
     os.environ[PLAN] = str(file)  # which jobs inherit, on nodes, too
 
@@ -92,7 +94,12 @@ def saved_plan() -> Plan:
         raise UserError(
             f"{PLAN} = None should name the plan of the experiment that runs; with --no-hooks there is none."
         )
-    return _ADAPTER.validate_json(Path(file).read_bytes())
+    return read_plan(Path(file))
+
+
+def read_plan(file: Path) -> Plan:
+    """The plan in a file that `hold` wrote."""
+    return _ADAPTER.validate_json(file.read_bytes())
 
 
 @contextmanager
