@@ -1,10 +1,10 @@
 """How long a grid still takes: `bupo plan`'s estimate of what is left, with where its trainings are."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 
 from pydantic import ValidationError
 
@@ -12,7 +12,7 @@ from bupo.console.costs import read_costs
 from bupo.console.estimate import Estimator
 from bupo.console.rows import critical_path, rows_of
 from bupo.console.runs import Standing
-from bupo.console.work import Row, Work, total
+from bupo.console.work import Row, total
 from bupo.errors import UserError
 from bupo.experiment.start import PLAN_FILE, read_plan
 
@@ -53,7 +53,8 @@ def time_left(folder: Path, configs: Path, runs: Sequence[Standing]) -> Left | N
     for row in every:
         if row.rule == "train":
             unfinished = [run for run in runs if method.get(run.run) == row.of and run.state not in OVER]
-            rows += [_of(row, run) for run in unfinished]
+            rows.append(_of(row, unfinished))
+    rows = [row for row in rows if row.works]
     if not rows:
         return None
     at_a_time = max(1, sum(run.state == "running" for run in runs))
@@ -69,11 +70,16 @@ def time_left(folder: Path, configs: Path, runs: Sequence[Standing]) -> Left | N
     return Left(seconds, unknown, at_a_time)
 
 
-def _of(row: Row, run: Standing) -> Row:
-    """The rest of one training: by its own steps, or else by the mean of its kind and the steps it lacks."""
-    known = [work.seconds for work, count in row.works for _ in range(count) if work.seconds is not None]
-    seconds: float | None = run.left
-    if seconds is None and known:
-        seconds = mean(known) * (1 - run.step / run.steps if run.steps else 1.0)
-    work: Work = replace(row.works[0][0], seconds=seconds)
-    return Row(row.rule, row.of, ((work, 1),), made=0)
+def _of(row: Row, runs: Sequence[Standing]) -> Row:
+    """The rest of trainings of a kind: by their own steps, or else by the mean and the steps that they lack."""
+    known = [(work.seconds, count) for work, count in row.works if work.seconds is not None]
+    mean = sum(seconds * count for seconds, count in known) / sum(n for _, n in known) if known else None
+
+    def rest(run: Standing) -> float | None:
+        if run.left is not None or mean is None:
+            return run.left
+        return mean * (1 - run.step / run.steps if run.steps else 1.0)
+
+    lengths = Counter(map(rest, runs))
+    works = ((replace(row.works[0][0], seconds=seconds), count) for seconds, count in lengths.items())
+    return Row(row.rule, row.of, tuple(works), made=0)
