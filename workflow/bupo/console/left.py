@@ -71,7 +71,7 @@ def time_left(folder: Path, configs: Path, runs: Sequence[Standing]) -> Left | N
 
 
 def _of(row: Row, runs: Sequence[Standing]) -> Row:
-    """The rest of trainings of a kind: by their own steps, or else by the mean and the steps that they lack."""
+    """The rest of trainings of a kind: by their own steps, or else by the mean and the steps they lack."""
     known = [(work.seconds, count) for work, count in row.works if work.seconds is not None]
     mean = sum(seconds * count for seconds, count in known) / sum(n for _, n in known) if known else None
 
