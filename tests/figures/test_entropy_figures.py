@@ -86,6 +86,19 @@ def test_many_models_take_the_width_of_a_page(small):
 
 
 @pytest.mark.parametrize(
+    ("function", "quantity", "policy", "form"),
+    [(entropy_by_position, "entropy", "layer", ".3f"), (change_by_position, "entropy_change", "ffn", "+.3f")],
+)
+def test_every_field_of_the_heat_map_has_its_value_under_the_pointer(deep, function, quantity, policy, form):
+    fields = function(deep, "raw").fields
+    for place in POSITIONS:
+        for layer, mean in means(deep, quantity, policy, slice_=f"position {place}"):
+            name = f"layer {layer:g}, tokens {place.replace('-', '–')}"
+            assert f"<title>{name}: {mean:{form}} nats</title>" in fields
+    assert fields.count("<rect") == 36 * len(POSITIONS)
+
+
+@pytest.mark.parametrize(
     ("function", "quantity", "policy"),
     [(entropy_by_position, "entropy", "layer"), (change_by_position, "entropy_change", "ffn")],
 )

@@ -86,6 +86,14 @@ def test_the_shift_is_from_the_model_before_training(table, flow, drawn):
     assert not grpo.get_lines()
 
 
+def test_the_shift_of_every_layer_and_step_is_under_the_pointer(table, flow):
+    moved = value(table, "grpo/seed1", 12, "entropy", "layer", "raw", 6)
+    moved -= value(table, "base/seed0", 0, "entropy", "layer", "raw", 6)
+    panel = entropy_shift(flow, "raw")
+    assert f"<title>grpo, layer 6, step 12: {moved:+.3f} nats</title>" in panel.inline()
+    assert panel.fields.count("<title>") == 2 * 6 * 3, "a map for each cell"
+
+
 def test_captions_say_lens_n_level_and_switches(flow):
     caption = entropy_by_step(flow, "raw").caption
     assert "tiny, 6 layers counted from 1, raw lens (no final norm)." in caption

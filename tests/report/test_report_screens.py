@@ -1,5 +1,7 @@
 """The page on screens of several widths and on paper, in a browser."""
 
+import re
+
 import pytest
 from browser import PROGRAM, Browser
 
@@ -63,3 +65,15 @@ def test_headings_of_tables_can_be_repeated_on_every_sheet(browser, page):
     browser.open(page, media="print")
     displays = "[...document.querySelectorAll('thead *')].map((each) => getComputedStyle(each).display)"
     assert set(browser.value(displays)) == {"table-row", "table-cell", "contents"}
+
+
+def test_a_field_of_a_map_is_what_the_pointer_meets(browser, page):
+    browser.open(page)
+    met = """(() => {
+      const field = document.querySelector("svg rect:has(title)");
+      field.scrollIntoView({ block: "center", behavior: "instant" });
+      const box = field.getBoundingClientRect();
+      const found = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+      return found === field && box.width > 20 ? field.textContent : null;
+    })()"""
+    assert re.fullmatch(r"layer 1, tokens 1–\d+: \d\.\d{3} nats", browser.value(met))

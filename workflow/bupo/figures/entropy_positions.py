@@ -8,6 +8,7 @@ import pandas as pd
 from bupo.figures.entropy_change import CHANGE, NAMES
 from bupo.figures.entropy_flow import NATS
 from bupo.figures.heat_map import Scale, colour_bar, heat_map
+from bupo.figures.hover import hover_fields
 from bupo.figures.panel import Panel, finish
 from bupo.figures.study import LENSES, Study
 from bupo.figures.style import PALETTE, SMALL, empty_figure, headline
@@ -50,6 +51,10 @@ def _panel(study: Study, quantity: str, policy: str, lens: str) -> Panel | None:
     top.tick_params(axis="x", length=0, labelbottom=False)
     top.grid(axis="x", visible=False)
     image = heat_map(main, cells, scale)
+    places, sign = list(labels.values()), "+" if signed else ""
+    hover_fields(
+        image, lambda i, j, value: f"layer {cells.index[i]}, tokens {places[j]}: {value:{sign}.3f} nats"
+    )
     colour_bar(figure, image, main, scale, CHANGE if signed else NATS)
     step = -(-len(labels) // 16)
     crowded = len(labels) * max(map(len, labels.values())) > 52

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-from bupo.figures.hover import mark, with_titles
+from bupo.figures.hover import fields, mark, with_titles
 from bupo.figures.style import GRID, INK, MUTED, PALETTE, PAPER, WIDTH
 from bupo.files import atomic_path, write_text
 
@@ -32,6 +32,7 @@ class Panel:
         png: the same as an image.
         foot: height of the caption in the SVG's units (points).
         width: of the drawing, in the same.
+        fields: what the page's drawing has besides: the values of maps, under a pointer.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Panel:
     png: bytes
     foot: float
     width: float
+    fields: str = ""
 
     @property
     def wide(self) -> bool:
@@ -70,6 +72,7 @@ class Panel:
             text = text.replace(old, f"var(--{new})")
         for name, color in PALETTE.items():
             text = text.replace(color, f"var(--{name})")
+        text = text.replace("</svg>", f"{self.fields}</svg>")
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         return text.replace("url(#", f"url(#{self.name}-").replace('href="#', f'href="#{self.name}-')
 
@@ -97,6 +100,7 @@ def finish(figure: Figure, name: str, alt: str, caption: str = "") -> Panel:
         png.getvalue(),
         foot=72 * foot,
         width=72 * float(figure.get_figwidth()),
+        fields=fields(figure),
     )
 
 

@@ -1,9 +1,12 @@
 """Heat maps of how the layers' entropies move during training."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from bupo.figures.heat_map import Scale, colour_bar, heat_map
+from bupo.figures.hover import hover_fields
 from bupo.figures.panel import Panel, finish
 from bupo.figures.style import SMALL, headline, new_facets
 from bupo.figures.training_flow import TrainingFlow
@@ -29,6 +32,7 @@ def entropy_shift(flow: TrainingFlow, lens: str) -> Panel | None:
     figure, grid = new_facets(len(shifts), 1.9, top=0.6)
     for axes, (label, cells) in zip(grid, shifts.items(), strict=True):
         image = heat_map(axes, cells, scale)
+        hover_fields(image, _told(label, cells))
         for end in switches[label]:
             # Columns stand at 0, 1, ...: a switch is between the last column up to its step and the next.
             place = sum(int(step) <= end for step in cells.columns) - 0.5
@@ -56,6 +60,10 @@ def entropy_shift(flow: TrainingFlow, lens: str) -> Panel | None:
             banded=False,
         ),
     )
+
+
+def _told(label: str, cells: pd.DataFrame) -> Callable[[int, int, float], str]:
+    return lambda i, j, value: f"{label}, layer {cells.index[i]}, step {cells.columns[j]}: {value:+.3f} nats"
 
 
 def _since_start(rows: pd.DataFrame) -> pd.DataFrame:
