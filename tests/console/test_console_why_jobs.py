@@ -62,6 +62,12 @@ def test_a_model_before_training_leads_to_what_evaluated_it(tree, bupo):
     assert "c0ffee; decade  91; 92; 93; 94" in said
 
 
+def test_uncommitted_changes_are_told_in_a_table_too(tree, bupo):
+    log = tree.folder / f"logs/evaluation/{BASE}/arithmetic_hard.log"
+    write_text(log, f"[commit] {'c0ffee' * 7} with uncommitted changes\n{HOUR}")
+    assert "c0ffeec0ffee + changes" in bupo("why", f"{MODEL}/base")[1]
+
+
 def test_a_figure_of_scores_leads_to_the_evaluations_behind_it(tree, bupo):
     shards(tree, BASE, "arithmetic_hard")
     figure = tree.folder / f"report/figures/pass-at-k-{MODEL}-arithmetic_hard.svg"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+CHANGED = " with uncommitted changes"
 LINE = re.compile(r"^\[commit\] (.+)$", re.MULTILINE)
 
 
@@ -15,7 +16,7 @@ def commit() -> str | None:
         changed = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head + (" with uncommitted changes" if changed else "")
+    return head + (CHANGED if changed else "")
 
 
 def tell_commit(code: str | None) -> None:

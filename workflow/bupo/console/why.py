@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bupo.commit import CHANGED
 from bupo.console.making import summed
 from bupo.console.shared import read_experiment, run_name, table, tell, tell_json
 
@@ -157,10 +158,11 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _short(key: str, value: Any) -> str:
-    """A cell of a table: of a hash as much as tells it from others."""
+    """A cell of a table: of a hash as much as tells it from others, and whether files differed from it."""
     if key not in ("identity", "commit"):
         return _shown(value)
-    return "; ".join(_shown(part)[:12] for part in (value if isinstance(value, list) else [value]))
+    texts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
+    return "; ".join(text[:12] + (" + changes" if text.endswith(CHANGED) else "") for text in texts)
 
 
 def _lines(key: str, value: Any, indent: str = "") -> Iterator[str]:
