@@ -114,7 +114,7 @@ def init(experiment_file: Path, uri: str, out: Path) -> Tracking:
         known = current_runs(client, number)
         parent = parent_run(client, number, experiment["name"], known)
         describe(client, parent, experiment)
-        share_view(client, number, experiment["data"]["benchmarks"])
+        share_view(client, number, experiment["data"]["benchmarks"], parameters.values())
         runs = {}
         for run, values in parameters.items():
             config = experiment_file.parent / "runs" / run / "config.yaml"
