@@ -1,4 +1,6 @@
 # Samples of the base model and of every trained one, graded: by one job, or drawn in shards and graded by one job more.
+# Of a graded evaluation only the file that is written last is an output. Snakemake would delete the samples, from which a
+# killed job goes on, and every output costs a kilobyte of each of thousands of jobs that are planned.
 
 
 # Plain paths where they do, here and below: at thousands of jobs, functions are most of what planning takes.
@@ -12,11 +14,8 @@ if not PLAN.sampled_in_parts:
             spec="<results>/spec/evaluation/{model}.yaml",
             model=trained,
             benchmark="<results>/data/verl/{model}/{benchmark}.parquet",
-        # the samples are no outputs: Snakemake would delete them, and a job that is killed goes on from them
         output:
-            scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
-            disagreements="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/disagreements.csv",
-            summary="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
+            "<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
         log:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
@@ -75,9 +74,7 @@ else:
             benchmark="<results>/data/verl/{model}/{benchmark}.parquet",
             samples=SAMPLES,
         output:
-            scores="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/scores.parquet",
-            disagreements="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/disagreements.csv",
-            summary="<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
+            "<results>/evaluation/{model}/{cell}/seed{seed}/{benchmark}/summary.json",
         log:
             "<results>/logs/evaluation/{model}/{cell}/seed{seed}/{benchmark}.log",
         conda:
