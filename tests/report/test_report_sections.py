@@ -5,6 +5,8 @@ from html import unescape
 
 import pytest
 
+from bupo.report.html import environment
+
 
 @pytest.fixture(scope="module")
 def section(demo):
@@ -47,6 +49,18 @@ def test_benchmark_problems_in_training_sets_are_told(section):
         ["arithmetic", "arithmetic_easy", "100", "0", "0", "4"],
         ["arithmetic", "arithmetic_hard", "100", "2", "2", "6"],
     ]
+
+
+def test_of_many_runs_without_a_curve_the_first_are_named():
+    section = environment().get_template("section_training.html.jinja")
+
+    def told(runs: int) -> str:
+        missing = {"Reward": [f"r{number}" for number in range(runs)], "Length": []}
+        html = section.render(collapsed=[], figures={"training": []}, unrecorded=missing, most_named=3)
+        return " ".join(re.findall(r'<p class="small">(.*?)</p>', html))
+
+    assert told(3) == "Reward: not recorded for r0, r1, r2."
+    assert told(5) == "Reward: not recorded for r0, r1, r2 and 2 more."
 
 
 def test_the_first_word_that_differs_from_the_bases_is_marked(section):

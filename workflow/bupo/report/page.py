@@ -27,7 +27,7 @@ from bupo.report.summary import summary
 from bupo.report.table import Table
 from bupo.report.tables import all_tables
 
-MOST_REVIEWED = 60
+MOST_REVIEWED, MOST_NAMED = 60, 12
 SECTIONS = {
     "answer": "Answer",
     "grid": "Layer × steps",
@@ -103,6 +103,7 @@ def render(analysis: Analysis, looks: Mapping[str, Look], figures: Figures) -> s
             review=reviewed(cells, results.benchmarks),
             spreads=spreads(results, cells),
             most_reviewed=MOST_REVIEWED,
+            most_named=MOST_NAMED,
             unrecorded={curve.title: not_recorded(cells, curve) for curve in CURVES},
             examples=examples(results, cells),
             reference="the model before training",

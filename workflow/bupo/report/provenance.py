@@ -26,7 +26,7 @@ PACKAGES = (
     "mlflow",
 )
 NO_COMMIT = "no git commit (not a checkout)"
-MOST_FACTS = 400
+MOST_FACTS = 300
 """Facts that the page shows; the table has all."""
 
 
