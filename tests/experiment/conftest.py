@@ -5,6 +5,7 @@ import stat
 import threading
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -44,8 +45,8 @@ def made(tmp_path, monkeypatch, slurm):
         looked=time.monotonic(),
         run_uuid="bupo-1",
         submitted={},
-        refused=threading.local(),
-        cancelled=False,
+        cancelled=threading.Event(),
+        slurm_logdir=Path("logs"),
         watch=Watch("bupo-1", log),
         status_rate_limiter=nullcontext(),
         _next_seconds_between_status_checks=None,

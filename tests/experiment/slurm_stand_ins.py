@@ -1,9 +1,9 @@
 """Stand-ins for what Snakemake gives the executor for Slurm."""
 
-from pathlib import Path
+import logging
 from types import SimpleNamespace
 
-LOG = Path("logs/rule_sample/x/7.log")
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 
 class File(str):
@@ -26,6 +26,8 @@ class Job(SimpleNamespace):
 def job(number, rule="sample", inputs=(), command="make", **resources):
     return Job(
         jobid=number,
+        name=rule,
+        wildcards=["x"],
         rule=SimpleNamespace(name=rule),
         output=[f"{rule}/{number}"],
         input=list(inputs),
@@ -34,13 +36,18 @@ def job(number, rule="sample", inputs=(), command="make", **resources):
     )
 
 
-class Log:
+def followed(executor, job, job_id):
+    """Let the executor have submitted a job, which Slurm gave this id."""
+    executor.report_job_submission(SubmittedJobInfo(job, job_id, {}))
+    return executor.submitted[job]
+
+
+class Log(logging.Logger):
     """A logger that keeps what is told."""
 
     def __init__(self):
+        super().__init__("slurm", logging.INFO)
         self.said = []
 
-    def info(self, text):
-        self.said.append(text)
-
-    warning = info
+    def callHandlers(self, record):
+        self.said.append(record.getMessage())

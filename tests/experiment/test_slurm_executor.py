@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_stand_ins import LOG, job
+from slurm_stand_ins import followed, job
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_interface_common.exceptions import WorkflowError
-from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from snakemake_executor_plugin_slurm_resume import ExecutorSettings
-from snakemake_executor_plugin_slurm_resume import executor as module
 
 
 def test_arrays_have_jobs_of_the_same_resources_and_a_bounded_length(made):
@@ -46,56 +44,10 @@ def test_a_setting_that_would_be_ignored_is_refused(setting, value):
         ExecutorSettings(**{setting: value})
 
 
-def test_the_log_of_an_arrays_task_is_where_slurm_writes_it(made):
+@pytest.mark.parametrize(("job_id", "log"), [("12", "x/12.log"), ("12_3", "12_3.log")])
+def test_the_log_is_where_slurm_writes_it(made, job_id, log):
     executor, _ = made
-    info = SubmittedJobInfo(job(1), "12_3", {"slurm_logfile": Path("logs/rule_sample/x/12_3.log")})
-    executor.report_job_submission(info)
-    assert executor.records.read("sample/1").log == "logs/rule_sample/12_3.log"
-
-
-@pytest.fixture
-def refusing(made, monkeypatch):
-    """An executor whose Slurm takes no submission before one of this number; what was tried, and what failed."""
-    executor, did = made
-    did.tries, did.taken = [], module.SUBMISSIONS + 1
-
-    def submit(self, jobs):
-        did.tries.append([each.jobid for each in jobs])
-        for refused in jobs if len(did.tries) < did.taken else ():
-            self._report_job_error_threadsafe(SubmittedJobInfo(refused), "sbatch failed.\nlong")
-
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(SlurmExecutor, "run_array_jobs", submit)
-    monkeypatch.setattr(SlurmExecutor, "run_job", lambda self, job: submit(self, [job]))
-    monkeypatch.setattr(
-        SlurmExecutor,
-        "_report_job_error_threadsafe",
-        lambda self, info, msg: did.followed.append((info.job.jobid, msg)),
-    )
-    return executor, did
-
-
-def test_a_submission_is_tried_again_before_it_is_a_failure(refusing):
-    executor, did = refusing
-    executor.run_job(job(1))
-    assert did.tries == [[1]] * module.SUBMISSIONS and did.followed == [(1, "sbatch failed.\nlong")]
-
-
-def test_an_array_that_is_refused_is_tried_again_as_one(refusing):
-    executor, did = refusing
-    did.taken = 3
-    executor.run_array_jobs([job(1), job(2)])
-    assert did.tries == [[1, 2]] * 3 and did.followed == []
-    assert executor.logger.said[-1].startswith(
-        "Slurm did not take jobs 1, 2; they are submitted again. sbatch"
-    )
-
-
-def test_after_ctrl_c_nothing_is_submitted_again(refusing):
-    executor, did = refusing
-    executor.cancelled = True
-    executor.run_array_jobs([job(1), job(2)])
-    assert did.tries == [[1, 2]] and [number for number, _ in did.followed] == [1, 2]
+    assert followed(executor, job(1), job_id).aux == {"slurm_logfile": Path("logs/rule_sample") / log}
 
 
 def test_ctrl_c_cancels_what_is_just_being_submitted_or_looked_at(made, monkeypatch):
@@ -108,11 +60,11 @@ def test_ctrl_c_cancels_what_is_just_being_submitted_or_looked_at(made, monkeypa
         """One job is being submitted when Ctrl-C comes."""
 
         def shutdown(self, wait, cancel_futures):
-            assert executor.cancelled and wait and cancel_futures
-            executor.report_job_submission(SubmittedJobInfo(job(2), "13", {"slurm_logfile": LOG}))
+            assert executor.cancelled.is_set() and wait and cancel_futures
+            followed(executor, job(2), "13")
 
     executor._job_submission_executor = Pool()
-    executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
+    followed(executor, job(1), "12")
     executor.cancel()
     assert [info.external_jobid for info in cancelled] == ["12", "13"]
     assert not executor.records.any, "the next call does not wait for them"

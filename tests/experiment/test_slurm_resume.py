@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from slurm_stand_ins import LOG, File, Old, job
+from slurm_stand_ins import File, Old, followed, job
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resume import executor as module
@@ -21,7 +21,7 @@ def again(executor, *ids):
 
 def test_a_job_that_is_in_the_queue_is_waited_for_and_not_submitted(made):
     executor, did = made
-    executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
+    followed(executor, job(1), "12")
     again(executor, "12")
     executor.run_jobs([job(1), job(2, rule="train")])
     assert did.followed == [(1, "12"), (1, "12")] and did.submitted == [2]
@@ -30,7 +30,7 @@ def test_a_job_that_is_in_the_queue_is_waited_for_and_not_submitted(made):
 
 def test_a_job_that_is_over_is_submitted(made):
     executor, did = made
-    executor.report_job_submission(SubmittedJobInfo(job(1), "12", {"slurm_logfile": LOG}))
+    followed(executor, job(1), "12")
     again(executor, "13")
     executor.run_jobs([job(1)])
     assert did.submitted == [1]
@@ -41,7 +41,7 @@ def ended(made):
     """The next call after one that was killed; its job has made its output since the files were looked at."""
     executor, did = made
     first = job(1)
-    executor.report_job_submission(SubmittedJobInfo(first, "12", {"slurm_logfile": LOG}))
+    followed(executor, first, "12")
     did.reason.missing_output = {first.output[0]}
     output = Path(first.output[0])
     output.parent.mkdir()
@@ -84,7 +84,7 @@ def test_an_output_that_is_not_the_jobs_is_made_anew(ended, why):
 def test_a_job_that_failed_is_submitted_though_its_number_may_still_be_listed(made):
     executor, did = made
     first = job(1)
-    executor.report_job_submission(SubmittedJobInfo(first, "12", {"slurm_logfile": LOG}))
+    followed(executor, first, "12")
     executor.report_job_error(SubmittedJobInfo(first, "12", {}), "failed")
     again(executor, "12")
     executor.run_jobs([first])
@@ -96,9 +96,7 @@ def test_a_job_for_something_else_is_cancelled_and_submitted_anew(made, tmp_path
     executor, did = made
     file = tmp_path / "config.yaml"
     file.write_text("old")
-    executor.report_job_submission(
-        SubmittedJobInfo(job(1, inputs=[File(file)]), "12", {"slurm_logfile": LOG})
-    )
+    followed(executor, job(1, inputs=[File(file)]), "12")
     again(executor, "12")
     if change == "input":
         os.utime(file, (time.time() + 9, time.time() + 9))
@@ -113,7 +111,7 @@ def test_a_newer_input_that_never_counts_does_not_count_here(made, tmp_path):
     executor, did = made
     file = tmp_path / "tracking.json"
     file.write_text("old")
-    executor.report_job_submission(SubmittedJobInfo(job(1, inputs=[Old(file)]), "12", {"slurm_logfile": LOG}))
+    followed(executor, job(1, inputs=[Old(file)]), "12")
     again(executor, "12")
     os.utime(file, (time.time() + 9, time.time() + 9))
     executor.run_jobs([job(1, inputs=[Old(file)])])
@@ -125,11 +123,11 @@ def test_two_calls_in_one_folder_leave_each_others_jobs_alone(made, tmp_path):
     second = copy.copy(first)
     second.submitted, first._submitted_job_clusters, second._submitted_job_clusters = {}, set(), set()
     ours, theirs = job("x/1"), job("y/1")  # outputs are in the folder of their experiment
-    first.report_job_submission(SubmittedJobInfo(ours, "12", {"slurm_logfile": LOG}))
+    followed(first, ours, "12")
     second.left = {"12"}  # the queue tells of both calls' jobs
     second.run_jobs([theirs])
     assert did.submitted == ["y/1"] and did.followed == [("x/1", "12")]
-    second.report_job_submission(SubmittedJobInfo(theirs, "13", {"slurm_logfile": LOG}))
+    followed(second, theirs, "13")
     second.cancel_jobs([])
     assert (tmp_path / "cancelled").read_text() == "13\n"
     assert first.records.read(ours.output[0]).job_id == "12" and first.records.read(theirs.output[0]) is None
@@ -139,8 +137,7 @@ def test_two_calls_in_one_folder_leave_each_others_jobs_alone(made, tmp_path):
 def test_a_job_that_slurm_may_have_forgotten_is_not_waited_for(made, slurm):
     executor, did = made
     for number in (1, 2):
-        info = SubmittedJobInfo(job(number), f"1{number}", {"slurm_logfile": LOG})
-        executor.report_job_submission(info)
+        followed(executor, job(number), f"1{number}")
     again(executor, "11", "12")
     slurm("squeue", "echo 12")
     executor.looked -= module.FRESH_S + 1

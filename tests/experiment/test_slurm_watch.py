@@ -7,8 +7,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from slurm_stand_ins import job
-from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from slurm_stand_ins import followed, job
 
 ASKED = "--name bupo-1 --array --states=all --noheader --format=%i|%T|%r"
 
@@ -25,10 +24,8 @@ def looked(made, slurm, tmp_path):
             "squeue", "echo no controller >&2; exit 1" if fails else f'echo "$@" > asked; cat {tmp_path}/told'
         )
         for job_id in ids:
-            info = SubmittedJobInfo(job(job_id), job_id, {"slurm_logfile": Path(f"{job_id}.log")})
             if job_id not in infos:
-                infos[job_id] = info
-                executor.report_job_submission(info)
+                infos[job_id] = followed(executor, job(job_id), job_id)
 
         async def active():
             found = executor.check_active_jobs([infos[job_id] for job_id in ids])
@@ -41,8 +38,10 @@ def looked(made, slurm, tmp_path):
 
 def test_jobs_that_are_over_are_reported_and_all_others_go_on(made, looked, tmp_path):
     executor, did = made
+    folder = Path("logs/rule_sample/x")
+    folder.mkdir(parents=True)
     for number in "12", "13":
-        Path(f"{number}.log").touch()
+        (folder / f"{number}.log").touch()
     told = (
         "12|COMPLETED|None\n13|FAILED|NonZeroExitCode\n14|RUNNING|None\n15|PENDING|Resources\n9|FAILED|None\n"
     )
@@ -51,7 +50,7 @@ def test_jobs_that_are_over_are_reported_and_all_others_go_on(made, looked, tmp_
     assert did.succeeded == ["12"]
     assert did.followed[-1] == "Slurm's job 13 ended as FAILED (NonZeroExitCode). "
     assert [info.external_jobid for info in executor.submitted.values()] == ["14", "15"]
-    assert [path.name for path in Path().glob("*.log")] == ["13.log"]
+    assert [path.name for path in folder.iterdir()] == ["13.log"]
 
 
 def test_where_slurm_does_not_answer_all_jobs_go_on_and_that_is_told_once(made, looked):

@@ -2,15 +2,14 @@
 
 To Snakemake's it adds five things. Jobs that a killed Snakemake left in the queue are waited for, and not
 submitted once more; nor are those that ended well since this one looked at the files. An array has jobs of
-one rule *and* of the same resources only, whatever is ready at a time. A submission that Slurm refuses is
-tried again before it counts as a failure of the job. How jobs end is asked for in its own way, see `Watch`.
-Ctrl-C cancels also what is just being submitted or looked at, and nothing of another Snakemake in the folder.
+one rule *and* of the same resources only, whatever is ready at a time. Jobs are submitted until Slurm takes
+them, see `Submitter`. How they end is asked for in its own way, see `Watch`. Ctrl-C cancels also what is just
+being submitted or looked at, and nothing of another Snakemake in the folder.
 """
 
 import asyncio
 import os
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import suppress
@@ -30,18 +29,16 @@ from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
 from snakemake_executor_plugin_slurm_resume.logs import remove_old_logs
 from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
+from snakemake_executor_plugin_slurm_resume.submission import Submitter
 from snakemake_executor_plugin_slurm_resume.watch import Watch
 
-SUBMISSIONS = 5
-"""How often a job is submitted before Slurm's refusal counts."""
-PAUSE_S = 2.0
 FRESH_S = 60.0
 """For how long it counts what the queue said of jobs that are left; Slurm forgets them some minutes after."""
 LONGER_S = 10
 """By so much the pause between two looks at the jobs grows where none has ended."""
 
 
-class Executor(SlurmExecutor):
+class Executor(Submitter):
     """See the module."""
 
     cleaned = False
@@ -59,9 +56,6 @@ class Executor(SlurmExecutor):
         self.time_limits = TimeLimits(self.logger)
         self.watch = Watch(self.run_uuid, self.logger)
         self.records = Records(Path(self.workflow.workdir_init))
-        self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
-        self.refused = threading.local()  # several threads submit
-        self.cancelled = False
         try:
             self.left = in_queue(self.run_uuid) if self.records.any else set()
             self.looked = time.monotonic()
@@ -127,7 +121,7 @@ class Executor(SlurmExecutor):
         self.logger.info(
             f"Job {job.jobid} is in Slurm's queue already, as job {record.job_id} (log: {record.log})."
         )
-        self._follow(SubmittedJobInfo(job, record.job_id, {"slurm_logfile": Path(record.log)}))
+        self._wait_for(SubmittedJobInfo(job, record.job_id))
         return True
 
     def _made_since_the_look(self, record: Record, job: JobExecutorInterface) -> bool:
@@ -141,14 +135,12 @@ class Executor(SlurmExecutor):
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         """Write down which job makes what."""
         job, job_id = job_info.job, str(job_info.external_jobid)
-        log = job_info.aux["slurm_logfile"]
-        if "_" in job_id:  # the logs of an array lie in its rule's folder
-            log = job_info.aux["slurm_logfile"] = log.parent.parent / log.name
         if not job.is_group():
-            self.records.write(_output(job), job_id, str(log), str(job.shellcmd))
-        self._follow(job_info, register_job)
+            self.records.write(_output(job), job_id, str(self.log_of(job, job_id)), str(job.shellcmd))
+        self._wait_for(job_info, register_job)
 
-    def _follow(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+    def _wait_for(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        job_info.aux = {"slurm_logfile": self.log_of(job_info.job, str(job_info.external_jobid))}
         self.submitted[job_info.job] = job_info
         super().report_job_submission(job_info, register_job)
 
@@ -212,40 +204,6 @@ class Executor(SlurmExecutor):
         self.submitted.pop(job, None)
         if not job.is_group():
             self.records.remove(_output(job))
-
-    def run_job(self, job: JobExecutorInterface) -> None:
-        """Submit a job, and again where Slurm refuses it."""
-        self._submit_until_taken(lambda jobs: super(Executor, self).run_job(jobs[0]), [job])
-
-    def run_array_jobs(self, jobs: list[JobExecutorInterface]) -> None:
-        """Submit an array, and again as one where Slurm refuses it."""
-        self._submit_until_taken(super().run_array_jobs, jobs)
-
-    def _submit_until_taken(
-        self, submit: Callable[[list[JobExecutorInterface]], None], jobs: list[JobExecutorInterface]
-    ) -> None:
-        for attempt in range(1, SUBMISSIONS + 1):
-            refused: list[tuple[SubmittedJobInfo, str]] = []
-            self.refused.jobs = refused
-            submit(jobs)
-            if not refused or self.cancelled or attempt == SUBMISSIONS:
-                break
-            jobs = [info.job for info, _ in refused]
-            numbers, why = ", ".join(str(job.jobid) for job in jobs), refused[0][1].splitlines()[0]
-            self.logger.warning(f"Slurm did not take jobs {numbers}; they are submitted again. {why}")
-            time.sleep(PAUSE_S * attempt)
-        for info, why in refused:
-            super()._report_job_error_threadsafe(info, why)
-
-    def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
-        """Only submissions fail here; it counts when they were tried often enough."""
-        self.refused.jobs.append((job_info, msg))
-
-    def cancel(self) -> None:
-        """Submit nothing more, and cancel all that was."""
-        self.cancelled = True
-        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
-        super().cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel every job; some are missing from ``active_jobs`` while their status is asked for."""

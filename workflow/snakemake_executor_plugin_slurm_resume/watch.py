@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
 
-from bupo.console.slurm import Failed, ask
+from bupo.console.ask import Failed, ask
 
 TIMEOUT_S = 60
 DONE = "COMPLETED"

@@ -1,0 +1,136 @@
+"""What the executor does where Slurm refuses a submission, with a stand-in for sbatch's failures."""
+
+import re
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from slurm_stand_ins import job
+from snakemake.iocontainers import ResourceList
+from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+from snakemake_interface_common.exceptions import WorkflowError
+
+from snakemake_executor_plugin_slurm_resume import ExecutorSettings
+from snakemake_executor_plugin_slurm_resume import submission as module
+
+AWAY = "Unable to contact slurm controller (connect failure)"
+
+
+@pytest.fixture
+def refusing(made, slurm, tmp_path, monkeypatch):
+    """An executor whose Slurm refuses submissions for as long as there are reasons; what was tried, and what failed."""
+    executor, did = made
+    did.tries, did.calls, did.reasons, did.failed, did.cancelled = [], [], [], [], False
+
+    def sbatch(call, input, **_):
+        did.tries.append([int(number) for number in re.findall(r"^make (\d+)$", input, re.M)])
+        did.calls.append((call, input))
+        if did.cancelled:
+            executor.cancelled.set()
+        if did.reasons:
+            return SimpleNamespace(returncode=1, stderr=f"sbatch: error: {did.reasons.pop(0)}\n")
+        return SimpleNamespace(returncode=0, stdout="12;cluster\n")
+
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=sbatch))
+    monkeypatch.setattr(module, "PAUSE_S", 0)
+    monkeypatch.setattr(
+        SlurmExecutor, "report_job_error", lambda self, info, msg: did.failed.append((info.job.jobid, msg))
+    )
+    slurm("squeue", "")
+    executor.format_job_exec = lambda job: f"make {job.jobid}"
+    executor._failed_nodes, executor._partitions = set(), None
+    executor._fallback_account_arg = executor._fallback_partition = ""
+    executor.workflow.workdir_init, executor.workflow.executor_settings = str(tmp_path), ExecutorSettings()
+    return executor, did
+
+
+def small(*numbers):
+    """Jobs with what sbatch needs to be told."""
+    jobs = [job(number) for number in numbers]
+    for each in jobs:
+        each.resources, each.threads = ResourceList(fromdict={"mem_mb": 1, "runtime": 5}), 1
+    return jobs
+
+
+def why(did):
+    """What was told of each job that failed, without the call of sbatch."""
+    return [(number, told.splitlines()[0]) for number, told in did.failed]
+
+
+def test_a_submission_is_tried_again_before_it_is_a_failure(refusing):
+    executor, did = refusing
+    did.reasons = ["failed.\nlong"] * (module.SUBMISSIONS + 1)
+    executor.run_job(*small(1))
+    assert did.tries == [[1]] * module.SUBMISSIONS
+    assert why(did) == [(1, "Slurm does not take this job: sbatch: error: failed.")]
+
+
+def test_an_array_that_is_refused_is_tried_again_as_one(refusing):
+    executor, did = refusing
+    did.reasons = ["failed"] * 2
+    executor.run_array_jobs(small(1, 2))
+    assert did.tries == [[1, 2]] * 3 and did.failed == []
+    told = "Slurm did not take jobs 1, 2; they are submitted again. sbatch: error: failed"
+    assert executor.logger.said[:-2] == [told, told]
+
+
+@pytest.mark.parametrize("reason", ["failed", AWAY])
+def test_after_ctrl_c_nothing_is_submitted_again(refusing, reason):
+    executor, did = refusing
+    did.reasons, did.cancelled = [reason] * 9, True
+    executor.run_array_jobs(small(1, 2))
+    assert did.tries == [[1, 2]] and [number for number, _ in did.failed] == [1, 2]
+
+
+def test_an_error_of_a_thread_is_the_jobs_failure(refusing, monkeypatch):
+    executor, did = refusing
+    monkeypatch.setattr(executor, "_submit", lambda jobs: 1 / 0)
+    executor.run_array_jobs(small(1, 2))
+    assert [number for number, _ in did.failed] == [1, 2] and "division" in did.failed[0][1]
+
+
+def test_a_task_of_an_array_runs_the_command_of_its_own_job_alone(refusing, tmp_path):
+    executor, did = refusing
+    executor.format_job_exec = lambda job: f"echo 'job  {job.jobid}' \"$0\" && exit {job.jobid}"
+    executor.run_array_jobs(small(1, 2, 3))
+    call, script = did.calls[0]
+    assert (
+        "--array=1-3" in call and "logs/rule_sample/%A_%a.log" in call and Path("logs/rule_sample").is_dir()
+    )
+    (tmp_path / "script").write_text(script)
+    for task in "1", "2", "3":
+        done = subprocess.run(
+            ["sh", "script"], env={"SLURM_ARRAY_TASK_ID": task}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (int(task), f"job  {task} script\n", "")
+
+
+def test_a_job_alone_is_no_array(refusing):
+    executor, did = refusing
+    executor.run_job(*small(7))
+    call, script = did.calls[0]
+    assert script == "#!/bin/sh\nmake 7\n" and not any(word.startswith("--array") for word in call)
+    assert call[call.index("--output") + 1] == "logs/rule_sample/x/%j.log"
+
+
+def test_an_answer_without_a_number_is_a_refusal_of_which_nothing_is_known(refusing, monkeypatch):
+    executor, did = refusing
+    answer = SimpleNamespace(returncode=0, stdout="welcome\n")
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=lambda call, **_: answer))
+    executor.run_job(*small(1))
+    assert len(did.failed) == 1 and "No valid SLURM job ID found in: welcome" in did.failed[0][1]
+
+
+def test_an_account_that_cannot_be_looked_up_now_passes(refusing, monkeypatch):
+    executor, did = refusing
+    errors = [WorkflowError("sacctmgr: error: Sending PersistInit msg: Connection refused")]
+
+    def account(job):
+        if errors:
+            raise errors.pop()
+        yield " -A ours"
+
+    monkeypatch.setattr(executor, "get_account_arg", account)
+    executor.run_job(*small(1))
+    assert did.failed == [] and did.calls[0][0][did.calls[0][0].index("-A") + 1] == "ours"

@@ -1,0 +1,121 @@
+"""Jobs are submitted in our own way, with what the original knows of sbatch's options."""
+
+import shlex
+import subprocess
+import threading
+from pathlib import Path
+
+from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import get_job_wildcards, set_gres_string
+from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id, validate_slurm_extra
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+SUBMISSIONS = 5
+"""How often a job is submitted before Slurm's refusal counts."""
+PAUSE_S = 2.0
+
+
+class Submitter(SlurmExecutor):
+    """See the module."""
+
+    def __post_init__(self, test_mode: bool = False) -> None:
+        """Begin with nothing submitted."""
+        super().__post_init__(test_mode)
+        self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
+        self.cancelled = threading.Event()
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Submit a job until Slurm takes it."""
+        self.run_array_jobs([job])
+
+    def run_array_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Submit an array until Slurm takes it."""
+        try:
+            self._submit_until_taken(jobs)
+        except Exception as error:
+            # nobody looks at what a thread of the pool raises, and the jobs would never end
+            self._fail(jobs, f"This job could not be submitted: {error!r}. ")
+
+    def _submit_until_taken(self, jobs: list[JobExecutorInterface]) -> None:
+        why = ""
+        for attempt in range(1, SUBMISSIONS + 1):
+            why = self._submit(jobs)
+            if not why:
+                return
+            if attempt == SUBMISSIONS or self.cancelled.is_set():
+                break
+            numbers = ", ".join(str(job.jobid) for job in jobs)
+            self.logger.warning(f"Slurm did not take jobs {numbers}; they are submitted again. {why}")
+            self.cancelled.wait(PAUSE_S * attempt)
+        self._fail(jobs, f"Slurm does not take this job: {why} ")
+
+    def _submit(self, jobs: list[JobExecutorInterface]) -> str:
+        """Submit once, and why Slurm did not take the jobs."""
+        if self.cancelled.is_set():
+            return "Snakemake ends"
+        try:
+            done = subprocess.run(self._call(jobs), input=self._script(jobs), capture_output=True, text=True)
+            if done.returncode:
+                return done.stderr.strip()
+            number = validate_or_get_slurm_job_id(done.stdout.strip().partition(";")[0], done.stdout)
+        except (OSError, WorkflowError) as error:
+            return str(error)
+        self._follow(jobs, number)
+        return ""
+
+    def _call(self, jobs: list[JobExecutorInterface]) -> list[str]:
+        first, wildcards = jobs[0], get_job_wildcards(jobs[0])
+        for job in jobs:
+            validate_slurm_extra(job)
+        log = self.log_of(first, "%A_%a" if len(jobs) > 1 else "%j")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        comment = f"rule_{first.name}_wildcards_{wildcards}" if wildcards else f"rule_{first.name}"
+        parameters = {
+            "run_uuid": self.run_uuid,
+            "slurm_logfile": log,
+            "comment_str": comment,
+            "account": next(self.get_account_arg(first)),
+            "partition": self.get_partition_arg(first),
+            "workdir": self.workflow.workdir_init,
+        }
+        call = get_submit_command(first, parameters, self.workflow.executor_settings, self._failed_nodes)
+        array = [f"--array=1-{len(jobs)}"] if len(jobs) > 1 else []
+        return [*shlex.split(call + set_gres_string(first)), *array]
+
+    def _script(self, jobs: list[JobExecutorInterface]) -> str:
+        """What the job runs; in an array each task its own command.
+
+        The original has each task run the step of the array's first job, and in it the task's command. Where
+        one failed, or was done a minute before the first, others failed for it and lost outputs.
+        """
+        commands = [self.format_job_exec(job) for job in jobs]
+        if len(jobs) == 1:
+            return f"#!/bin/sh\n{commands[0]}\n"
+        cases = "".join(f"{task})\n{command}\n;;\n" for task, command in enumerate(commands, start=1))
+        return f'#!/bin/sh\ncase "$SLURM_ARRAY_TASK_ID" in\n{cases}esac\n'
+
+    def _follow(self, jobs: list[JobExecutorInterface], number: str) -> None:
+        """Wait for jobs that Slurm took."""
+        for task, job in enumerate(jobs, start=1):
+            job_id = f"{number}_{task}" if len(jobs) > 1 else number
+            self.logger.info(f"Job {job.jobid} is Slurm's job {job_id} (log: {self.log_of(job, job_id)}).")
+            self.report_job_submission(SubmittedJobInfo(job, job_id))
+
+    def log_of(self, job: JobExecutorInterface, job_id: str) -> Path:
+        """Slurm's log of a job. Those of an array have one folder."""
+        folder = self.slurm_logdir / f"{'group' if job.is_group() else 'rule'}_{job.name}"
+        return (folder if "_" in job_id else folder / get_job_wildcards(job)) / f"{job_id}.log"
+
+    def _fail(self, jobs: list[JobExecutorInterface], why: str) -> None:
+        for job in jobs:
+            if job not in self.submitted:
+                self.report_job_error(SubmittedJobInfo(job), why)
+
+    def cancel(self) -> None:
+        """Submit nothing more, and cancel all that was."""
+        self.cancelled.set()
+        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
+        super().cancel()
