@@ -14,6 +14,7 @@ from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 
 from snakemake_executor_plugin_slurm_resume.executor import Executor
 from snakemake_executor_plugin_slurm_resume.records import Records
+from snakemake_executor_plugin_slurm_resume.refusals import Telling
 from snakemake_executor_plugin_slurm_resume.watch import Watch
 
 
@@ -46,6 +47,7 @@ def made(tmp_path, monkeypatch, slurm):
         run_uuid="bupo-1",
         submitted={},
         cancelled=threading.Event(),
+        telling=Telling(log),
         slurm_logdir=Path("logs"),
         watch=Watch("bupo-1", log),
         status_rate_limiter=nullcontext(),

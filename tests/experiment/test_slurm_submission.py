@@ -1,5 +1,6 @@
 """What the executor does where Slurm refuses a submission, with a stand-in for sbatch's failures."""
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ from snakemake_executor_plugin_slurm_resume import ExecutorSettings
 from snakemake_executor_plugin_slurm_resume import submission as module
 
 AWAY = "Unable to contact slurm controller (connect failure)"
+LIMIT = "AssocMaxSubmitJobLimit"
+WRONG = "invalid partition specified: x"
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_a_submission_is_tried_again_before_it_is_a_failure(refusing):
     did.reasons = ["failed.\nlong"] * (module.SUBMISSIONS + 1)
     executor.run_job(*small(1))
     assert did.tries == [[1]] * module.SUBMISSIONS
-    assert why(did) == [(1, "Slurm does not take this job: sbatch: error: failed.")]
+    assert why(did) == [(1, "Slurm does not take this job: failed.: long.")]
 
 
 def test_an_array_that_is_refused_is_tried_again_as_one(refusing):
@@ -71,16 +74,76 @@ def test_an_array_that_is_refused_is_tried_again_as_one(refusing):
     did.reasons = ["failed"] * 2
     executor.run_array_jobs(small(1, 2))
     assert did.tries == [[1, 2]] * 3 and did.failed == []
-    told = "Slurm did not take jobs 1, 2; they are submitted again. sbatch: error: failed"
+    told = "Slurm did not take jobs 1, 2; they are submitted again: failed."
     assert executor.logger.said[:-2] == [told, told]
 
 
-@pytest.mark.parametrize("reason", ["failed", AWAY])
+@pytest.mark.parametrize("reason", ["failed", AWAY, LIMIT])
 def test_after_ctrl_c_nothing_is_submitted_again(refusing, reason):
     executor, did = refusing
     did.reasons, did.cancelled = [reason] * 9, True
     executor.run_array_jobs(small(1, 2))
     assert did.tries == [[1, 2]] and [number for number, _ in did.failed] == [1, 2]
+
+
+def test_a_refusal_that_no_time_changes_is_a_failure_at_once(refusing):
+    executor, did = refusing
+    did.reasons = [WRONG]
+    executor.run_job(*small(1))
+    told = f"Slurm does not take this job: {WRONG}. configs/cluster.yaml says what jobs ask for."
+    assert did.tries == [[1]] and why(did) == [(1, told)]
+
+
+def test_while_slurm_is_away_jobs_are_submitted_again_and_that_is_told_once(refusing):
+    executor, did = refusing
+    did.reasons = [AWAY] * 9
+    executor.run_job(*small(1))
+    did.reasons = [AWAY]
+    executor.run_job(*small(2))
+    assert did.tries == [[1]] * 10 + [[2]] * 2 and did.failed == []
+    away = f"Slurm takes no jobs at present; they are submitted again for half an hour: {AWAY}."
+    told = [said for said in executor.logger.said if not said.startswith("Job ")]
+    assert told == [away, "Slurm takes jobs again."] * 2
+
+
+def test_that_takes_an_end(refusing, monkeypatch):
+    executor, did = refusing
+    monkeypatch.setattr(module, "PATIENCE_S", 0)
+    did.reasons = [AWAY] * 9
+    executor.run_job(*small(1))
+    assert did.tries == [[1]] and why(did) == [(1, f"Slurm does not take this job: {AWAY}.")]
+
+
+def test_pauses_between_submissions_grow(refusing, monkeypatch):
+    executor, did = refusing
+    pauses = []
+    monkeypatch.setattr(module, "PAUSE_S", 2.0)
+    monkeypatch.setattr(executor.cancelled, "wait", pauses.append)
+    did.reasons = [AWAY] * 7
+    executor.run_job(*small(1))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60]
+
+
+def test_an_array_that_a_limit_refuses_is_submitted_in_parts(refusing):
+    executor, did = refusing
+    did.reasons = [LIMIT, LIMIT]
+    executor.run_array_jobs(small(1, 2, 3, 4, 5))
+    assert did.tries == [[1, 2, 3, 4, 5], [1, 2], [1], [2], [3, 4, 5]]
+    assert did.failed == []
+
+
+@pytest.mark.parametrize(("queue", "tries", "failed"), [("echo 12", 8, []), ("", 2, [1])])
+def test_a_limit_is_waited_for_as_long_as_there_are_jobs(refusing, slurm, monkeypatch, queue, tries, failed):
+    executor, did = refusing
+    slurm("squeue", f'[ "$1" = --me ] || exit 0; {queue}')
+    seconds = itertools.count()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(module, "PATIENCE_S", 2)
+    did.reasons = [LIMIT] * 7
+    executor.run_job(*small(1))
+    assert (len(did.tries), [number for number, _ in did.failed]) == (tries, failed)
+    told = f"Slurm's queue has as many jobs as it may; the others are submitted as they end: {LIMIT}."
+    assert executor.logger.said[0] == told and told not in executor.logger.said[1:]
 
 
 def test_an_error_of_a_thread_is_the_jobs_failure(refusing, monkeypatch):
@@ -112,6 +175,14 @@ def test_a_job_alone_is_no_array(refusing):
     call, script = did.calls[0]
     assert script == "#!/bin/sh\nmake 7\n" and not any(word.startswith("--array") for word in call)
     assert call[call.index("--output") + 1] == "logs/rule_sample/x/%j.log"
+
+
+def test_the_call_is_told_where_slurm_refuses_it(refusing):
+    executor, did = refusing
+    did.reasons = [WRONG]
+    executor.run_array_jobs(small(1, 2))
+    assert [number for number, _ in did.failed] == [1, 2]
+    assert "\n    sbatch --parsable --job-name bupo-1 " in did.failed[0][1]
 
 
 def test_an_answer_without_a_number_is_a_refusal_of_which_nothing_is_known(refusing, monkeypatch):

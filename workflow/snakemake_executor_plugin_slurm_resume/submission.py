@@ -1,8 +1,10 @@
-"""Jobs are submitted in our own way, with what the original knows of sbatch's options."""
+"""Jobs are submitted until Slurm takes them, by our own call, with what the original knows of its options."""
 
 import shlex
 import subprocess
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
@@ -13,9 +15,15 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
+from bupo.console.ask import Failed, ask
+from snakemake_executor_plugin_slurm_resume.refusals import Kind, Refusal, Telling
+
 SUBMISSIONS = 5
-"""How often a job is submitted before Slurm's refusal counts."""
-PAUSE_S = 2.0
+"""How often a job is submitted before a refusal counts of which nothing is known."""
+PATIENCE_S = 1800.0
+"""For how long it is submitted where the refusal is one that passes."""
+PAUSE_S, LONGEST_S = 2.0, 60.0
+"""Between two tries: the first one, each twice the last, and the longest."""
 
 
 class Submitter(SlurmExecutor):
@@ -26,6 +34,7 @@ class Submitter(SlurmExecutor):
         super().__post_init__(test_mode)
         self.submitted: dict[JobExecutorInterface, SubmittedJobInfo] = {}
         self.cancelled = threading.Event()
+        self.telling = Telling(self.logger)
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job until Slurm takes it."""
@@ -40,31 +49,41 @@ class Submitter(SlurmExecutor):
             self._fail(jobs, f"This job could not be submitted: {error!r}. ")
 
     def _submit_until_taken(self, jobs: list[JobExecutorInterface]) -> None:
-        why = ""
-        for attempt in range(1, SUBMISSIONS + 1):
-            why = self._submit(jobs)
-            if not why:
-                return
-            if attempt == SUBMISSIONS or self.cancelled.is_set():
-                break
-            numbers = ", ".join(str(job.jobid) for job in jobs)
-            self.logger.warning(f"Slurm did not take jobs {numbers}; they are submitted again. {why}")
-            self.cancelled.wait(PAUSE_S * attempt)
-        self._fail(jobs, f"Slurm does not take this job: {why} ")
+        since, pause, tries = time.monotonic(), PAUSE_S, Counter[Kind]()
+        refusal = self._submit(jobs)
+        while refusal is not None:
+            kind = refusal.kind
+            tries[kind] += 1
+            if kind is Kind.LIMIT:
+                if len(jobs) > 1:  # each task counts: more than the limit would never fit
+                    half = len(jobs) // 2
+                    self._submit_until_taken(jobs[:half])
+                    return self._submit_until_taken(jobs[half:])
+                if self._has_jobs():
+                    since = time.monotonic()
+            over = tries[Kind.UNKNOWN] >= SUBMISSIONS or time.monotonic() - since >= PATIENCE_S
+            if kind is Kind.FINAL or over or self.cancelled.is_set():
+                return self._fail(jobs, refusal.told)
+            self.telling.refused(refusal, ", ".join(str(job.jobid) for job in jobs))
+            self.cancelled.wait(pause)
+            pause = min(2 * pause, LONGEST_S)
+            refusal = self._submit(jobs)
+        self.telling.taken()
 
-    def _submit(self, jobs: list[JobExecutorInterface]) -> str:
-        """Submit once, and why Slurm did not take the jobs."""
+    def _submit(self, jobs: list[JobExecutorInterface]) -> Refusal | None:
+        """Submit once; None where Slurm took the jobs."""
         if self.cancelled.is_set():
-            return "Snakemake ends"
+            return Refusal(Kind.UNKNOWN, "Snakemake ends")
         try:
-            done = subprocess.run(self._call(jobs), input=self._script(jobs), capture_output=True, text=True)
+            call = self._call(jobs)
+            done = subprocess.run(call, input=self._script(jobs), capture_output=True, text=True)
             if done.returncode:
-                return done.stderr.strip()
+                return Refusal.of(done.stderr, shlex.join(call))
             number = validate_or_get_slurm_job_id(done.stdout.strip().partition(";")[0], done.stdout)
         except (OSError, WorkflowError) as error:
-            return str(error)
+            return Refusal.of(str(error))
         self._follow(jobs, number)
-        return ""
+        return None
 
     def _call(self, jobs: list[JobExecutorInterface]) -> list[str]:
         first, wildcards = jobs[0], get_job_wildcards(jobs[0])
@@ -113,6 +132,11 @@ class Submitter(SlurmExecutor):
         for job in jobs:
             if job not in self.submitted:
                 self.report_job_error(SubmittedJobInfo(job), why)
+
+    def _has_jobs(self) -> bool:
+        """Whether jobs of this user are in the queue, so that there may be room for others later."""
+        listed = "" if self.submitted else ask(["squeue", "--me", "--noheader", "--format=%i"])
+        return bool(self.submitted) or isinstance(listed, Failed) or bool(listed.strip())
 
     def cancel(self) -> None:
         """Submit nothing more, and cancel all that was."""
