@@ -158,7 +158,7 @@ def test_the_grid_crosses_layers_and_steps_on_both_training_sets():
 def test_the_analysis_of_the_families_trains_and_evaluates_nothing(checkout):
     plan = planned("paper_entropy").plan
     assert plan.cells == () and plan.evaluations == [] and plan.train_sets == []
-    assert {"normalise", "export_benchmark", "model", "entropy"} <= {
+    assert {"normalise", "export_benchmark", "named_model", "entropy"} <= {
         row.rule for row in planned(plan.name).rows
     }
     told = dry_run(checkout, "paper_entropy")
