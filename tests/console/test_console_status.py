@@ -99,7 +99,7 @@ def test_slurms_queue_says_what_runs_and_what_waits(tree, bupo, programs):
 
 
 def test_a_job_that_has_begun_is_known_by_its_comment_and_its_mark(tree, bupo, programs):
-    programs(squeue=f"echo '41|41|RUNNING|rule_train_wildcards_{MODEL}_grpo_1|node7'")
+    programs(squeue=f"echo '41|41|RUNNING|rule_train_wildcards_{MODEL}_grpo_1 0123456789ab|node7'")
     assert status(bupo)[1][GRPO]["state"] == "waiting"  # another experiment's job may have the same comment
     tree.mark(f"results/demo/runs/{GRPO}/done.json", {"external_jobid": None})
     assert status(bupo)[1][GRPO]["note"] == "job 41 on node7"

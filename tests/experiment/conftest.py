@@ -13,7 +13,7 @@ from slurm_stand_ins import Log
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 
 from snakemake_executor_plugin_slurm_resume.executor import Executor
-from snakemake_executor_plugin_slurm_resume.records import Records
+from snakemake_executor_plugin_slurm_resume.records import Queue, Records
 from snakemake_executor_plugin_slurm_resume.refusals import Telling
 from snakemake_executor_plugin_slurm_resume.watch import Watch
 
@@ -42,7 +42,7 @@ def made(tmp_path, monkeypatch, slurm):
     did.reason = SimpleNamespace(missing_output=set(), forced=False)
     executor.__dict__.update(
         records=Records(tmp_path),
-        left=set(),
+        left=Queue(),
         looked=time.monotonic(),
         run_uuid="bupo-1",
         submitted={},

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
+WORD = "0123456789ab"
+
 
 class File(str):
     flags = {}
@@ -38,6 +40,7 @@ def job(number, rule="sample", inputs=(), command="make", **resources):
 
 def followed(executor, job, job_id):
     """Let the executor have submitted a job, which Slurm gave this id."""
+    executor._write_down([job], WORD)
     executor.report_job_submission(SubmittedJobInfo(job, job_id, {}))
     return executor.submitted[job]
 

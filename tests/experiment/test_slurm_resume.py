@@ -7,16 +7,16 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from slurm_stand_ins import File, Old, followed, job
+from slurm_stand_ins import WORD, File, Old, followed, job
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resume import executor as module
-from snakemake_executor_plugin_slurm_resume.records import Records, in_queue
+from snakemake_executor_plugin_slurm_resume.records import Queue, Records, in_queue
 
 
 def again(executor, *ids):
     """The executor of the next call, which finds these jobs in the queue."""
-    executor.submitted, executor.left = {}, set(ids)
+    executor.submitted, executor.left = {}, Queue(set(ids))
 
 
 def test_a_job_that_is_in_the_queue_is_waited_for_and_not_submitted(made):
@@ -26,6 +26,35 @@ def test_a_job_that_is_in_the_queue_is_waited_for_and_not_submitted(made):
     executor.run_jobs([job(1), job(2, rule="train")])
     assert did.followed == [(1, "12"), (1, "12")] and did.submitted == [2]
     assert "is in Slurm's queue already, as job 12" in executor.logger.said[-1]
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_job_that_slurm_took_just_before_the_kill_is_waited_for(made, tasks):
+    executor, did = made
+    jobs = [job(number) for number in range(1, tasks + 1)]
+    executor._write_down(jobs, WORD)
+    ids = ["12"] if tasks == 1 else ["12_1", "12_2"]
+    executor.left = Queue({*ids, "13"}, {WORD: "12", "ab": "13"})
+    executor.run_jobs(jobs)
+    assert did.followed == [(number, job_id) for number, job_id in enumerate(ids, start=1)]
+    assert (did.submitted, did.arrays) == ([], [])
+    assert [executor.records.read(each.output[0]).job_id for each in jobs] == ids
+
+
+def test_a_job_that_slurm_did_not_take_before_the_kill_is_submitted(made):
+    executor, did = made
+    executor._write_down([job(1)], WORD)
+    executor.left = Queue({"13"}, {"ab": "13"})
+    executor.run_jobs([job(1)])
+    assert did.submitted == [1]
+
+
+def test_a_job_that_is_found_again_keeps_the_time_of_its_submission(made):
+    executor, _ = made
+    before = followed(executor, job(1), "12") and executor.records.read("sample/1")
+    again(executor, "12")
+    executor.run_jobs([job(1)])
+    assert executor.records.read("sample/1") == before
 
 
 def test_a_job_that_is_over_is_submitted(made):
@@ -54,10 +83,10 @@ def ended(made):
 @pytest.mark.parametrize("left", [(), ("12",)])
 def test_a_job_that_ended_well_since_the_look_at_the_files_is_done(ended, left):
     executor, did, first, _ = ended
-    executor.left = set(left)
+    executor.left = Queue(set(left))
     executor.run_jobs([first])
     assert (did.submitted, did.succeeded) == ([], [1])
-    assert not executor.records.any and not executor.left
+    assert not executor.records.any and not executor.left.ids
 
 
 @pytest.mark.parametrize("why", ["forced", "there before", "incomplete", "old", "gone", "command"])
@@ -124,7 +153,7 @@ def test_two_calls_in_one_folder_leave_each_others_jobs_alone(made, tmp_path):
     second.submitted, first._submitted_job_clusters, second._submitted_job_clusters = {}, set(), set()
     ours, theirs = job("x/1"), job("y/1")  # outputs are in the folder of their experiment
     followed(first, ours, "12")
-    second.left = {"12"}  # the queue tells of both calls' jobs
+    second.left = Queue({"12"})  # the queue tells of both calls' jobs
     second.run_jobs([theirs])
     assert did.submitted == ["y/1"] and did.followed == [("x/1", "12")]
     followed(second, theirs, "13")
@@ -139,28 +168,32 @@ def test_a_job_that_slurm_may_have_forgotten_is_not_waited_for(made, slurm):
     for number in (1, 2):
         followed(executor, job(number), f"1{number}")
     again(executor, "11", "12")
-    slurm("squeue", "echo 12")
+    slurm("squeue", "echo '12|12|rule_a ab'")
     executor.looked -= module.FRESH_S + 1
     executor.run_jobs([job(1), job(2)])
     assert did.submitted == [1] and did.followed[2:] == [(2, "12")]
 
 
 def test_the_queue_is_asked_for_each_task_of_the_folders_jobs(slurm, tmp_path):
-    slurm("squeue", f'echo "$@" > {tmp_path}/asked; echo 12_1; echo 13')
-    assert in_queue("bupo-1") == {"12_1", "13"}
-    assert (tmp_path / "asked").read_text() == "--name bupo-1 --noheader --array --format=%i\n"
+    slurm(
+        "squeue",
+        f"echo \"$@\" > {tmp_path}/asked; echo '12_1|12|rule_a ab'; echo '13|13|rule_b_wildcards_x cd'",
+    )
+    assert in_queue("bupo-1") == Queue({"12_1", "13"}, {"ab": "12", "cd": "13"})
+    assert (tmp_path / "asked").read_text() == "--name bupo-1 --noheader --array --format=%i|%F|%k\n"
 
 
 def test_a_queue_that_does_not_answer_is_told(slurm):
     slurm("squeue", "echo no controller >&2; exit 1")
-    with pytest.raises(OSError, match=r"left: no controller$"):
+    with pytest.raises(OSError, match=r"left: squeue .*: no controller$"):
         in_queue("bupo-1", pause=lambda seconds: None)
 
 
 def test_a_record_that_is_broken_is_none(tmp_path):
     records = Records(tmp_path)
     assert not records.any and records.read("x") is None
-    records.write("x", "12", "log", "make")
+    records.begin("x", "make")
+    records.submitted("x", "12")
     assert records.any and records.read("x").job_id == "12"
     next(records.folder.iterdir()).write_text("{")
     assert records.read("x") is None

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from slurm_stand_ins import job
+from slurm_stand_ins import WORD, job
 from snakemake.iocontainers import ResourceList
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_slurm_resume import ExecutorSettings
 from snakemake_executor_plugin_slurm_resume import submission as module
+from snakemake_executor_plugin_slurm_resume.records import number_of
 
 AWAY = "Unable to contact slurm controller (connect failure)"
 LIMIT = "AssocMaxSubmitJobLimit"
@@ -146,11 +147,72 @@ def test_a_limit_is_waited_for_as_long_as_there_are_jobs(refusing, slurm, monkey
     assert executor.logger.said[0] == told and told not in executor.logger.said[1:]
 
 
+@pytest.mark.parametrize(("numbers", "ids"), [([1], ["12"]), ([1, 2], ["12_1", "12_2"])])
+def test_a_job_that_slurm_took_all_the_same_is_not_submitted_twice(
+    refusing, slurm, monkeypatch, numbers, ids
+):
+    executor, did = refusing
+    monkeypatch.setattr(module.uuid, "uuid4", lambda: type("Id", (), {"hex": WORD + "rest"}))
+    slurm("squeue", f"echo '11 rule_a ab'; echo '12 rule_sample_wildcards_x {WORD}'")
+    did.reasons = ["Socket timed out on send/recv operation"] * 9
+    executor.run_array_jobs(small(*numbers))
+    assert did.tries == [numbers] and did.failed == []
+    assert [info.external_jobid for info in executor.submitted.values()] == ids
+
+
+def test_the_last_refusal_may_be_of_a_job_that_slurm_took(refusing, slurm, monkeypatch):
+    executor, did = refusing
+    monkeypatch.setattr(module.uuid, "uuid4", lambda: type("Id", (), {"hex": WORD}))
+    slurm("squeue", f"echo '12 rule_sample_wildcards_x {WORD}'")
+    did.reasons, did.cancelled = [AWAY], True
+    executor.run_job(*small(1))
+    assert did.failed == [] and [info.external_jobid for info in executor.submitted.values()] == ["12"]
+
+
+def test_nothing_is_submitted_again_before_slurm_says_what_it_took(refusing, slurm, tmp_path):
+    executor, did = refusing
+    slurm("squeue", f"echo >> {tmp_path}/asked; [ $(wc -l < {tmp_path}/asked) -gt 3 ]")
+    did.reasons = ["Socket timed out"]
+    executor.run_job(*small(1))
+    assert did.tries == [[1], [1]] and len((tmp_path / "asked").read_text()) == 4
+
+
 def test_an_error_of_a_thread_is_the_jobs_failure(refusing, monkeypatch):
     executor, did = refusing
-    monkeypatch.setattr(executor, "_submit", lambda jobs: 1 / 0)
+    monkeypatch.setattr(executor, "_submit", lambda jobs, word: 1 / 0)
     executor.run_array_jobs(small(1, 2))
     assert [number for number, _ in did.failed] == [1, 2] and "division" in did.failed[0][1]
+
+
+def test_what_cannot_be_written_down_is_not_submitted_yet(refusing, monkeypatch):
+    executor, did = refusing
+    begin, errors = executor.records.begin, [OSError("disk quota exceeded")]
+
+    def fail(*arguments):
+        if errors:
+            raise errors.pop()
+        begin(*arguments)
+
+    monkeypatch.setattr(executor.records, "begin", fail)
+    executor.run_job(*small(1))
+    assert did.tries == [[1]] and did.failed == []
+    assert executor.logger.said[0].endswith("half an hour: disk quota exceeded.")
+
+
+def test_a_job_is_found_by_the_last_word_of_its_comment(slurm, tmp_path):
+    slurm("squeue", f"echo \"$@\" > {tmp_path}/asked; echo '11 rule_a ab'; echo '13 rule_c cd'")
+    assert [number_of("bupo-1", word) for word in ("cd", "d", "ef")] == ["13", "", ""]
+    assert (tmp_path / "asked").read_text() == "--name bupo-1 --noheader --states=all --format=%F %k\n"
+
+
+def test_a_comment_ends_with_a_word_of_the_submission(refusing):
+    executor, did = refusing
+    executor.run_job(*small(1))
+    executor.run_array_jobs(small(2, 3))
+    comments = [call[call.index("--comment") + 1].split(" ") for call, _ in did.calls]
+    assert [comment for comment, _ in comments] == ["rule_sample_wildcards_x"] * 2
+    assert len({word for _, word in comments}) == 2
+    assert did.followed == [(1, "12"), (2, "12_1"), (3, "12_2")]
 
 
 def test_a_task_of_an_array_runs_the_command_of_its_own_job_alone(refusing, tmp_path):

@@ -28,7 +28,7 @@ from bupo.files import sha256_text
 from bupo.training.slurm_job import QUEUE_AGAIN
 from snakemake_executor_plugin_slurm_resume.limits import TimeLimits
 from snakemake_executor_plugin_slurm_resume.logs import remove_old_logs
-from snakemake_executor_plugin_slurm_resume.records import Record, Records, in_queue
+from snakemake_executor_plugin_slurm_resume.records import Queue, Record, Records, in_queue
 from snakemake_executor_plugin_slurm_resume.submission import Submitter
 from snakemake_executor_plugin_slurm_resume.watch import Watch
 
@@ -57,7 +57,7 @@ class Executor(Submitter):
         self.watch = Watch(self.run_uuid, self.logger)
         self.records = Records(Path(self.workflow.workdir_init))
         try:
-            self.left = in_queue(self.run_uuid) if self.records.any else set()
+            self.left = in_queue(self.run_uuid) if self.records.any else Queue()
             self.looked = time.monotonic()
         except OSError as error:
             raise WorkflowError(str(error)) from error
@@ -93,9 +93,10 @@ class Executor(Submitter):
 
     def _look_again(self) -> None:
         """Drop the jobs that are not left any more: one that Slurm has forgotten would never end."""
-        if self.left and time.monotonic() - self.looked > FRESH_S:
+        if self.left.ids and time.monotonic() - self.looked > FRESH_S:
             try:
-                self.left &= in_queue(self.run_uuid)
+                now = in_queue(self.run_uuid)
+                self.left = Queue(self.left.ids & now.ids, now.numbers)
                 self.looked = time.monotonic()
             except OSError as error:
                 self.logger.warning(str(error))
@@ -104,24 +105,24 @@ class Executor(Submitter):
         record = None if job.is_group() else self.records.read(_output(job))
         if record is None:
             return False
+        job_id = record.id_in(self.left)
+        self.left.ids.discard(job_id)
         if record.is_of(job) and self._made_since_the_look(record, job):
-            self.left.discard(record.job_id)
             self.run_job_pre(job)
-            self.logger.info(f"Job {job.jobid} ended well just now, as Slurm's job {record.job_id}.")
+            self.logger.info(
+                f"Job {job.jobid} ended well just now, as Slurm's job {record.job_id or job_id}."
+            )
             self.report_job_success(SubmittedJobInfo(job, record.job_id))
             return True
-        if record.job_id not in self.left:
+        if not job_id:
             return False
-        self.left.discard(record.job_id)
         if not record.is_of(job):
-            self.logger.info(f"Slurm's job {record.job_id} was submitted for other inputs; it is cancelled.")
-            subprocess.run(["scancel", record.job_id], check=False)
+            self.logger.info(f"Slurm's job {job_id} was submitted for other inputs; it is cancelled.")
+            subprocess.run(["scancel", job_id], check=False)
             return False
         self.run_job_pre(job)
-        self.logger.info(
-            f"Job {job.jobid} is in Slurm's queue already, as job {record.job_id} (log: {record.log})."
-        )
-        self._wait_for(SubmittedJobInfo(job, record.job_id))
+        self.logger.info(f"Job {job.jobid} is in Slurm's queue already, as job {job_id}.")
+        self.report_job_submission(SubmittedJobInfo(job, job_id))
         return True
 
     def _made_since_the_look(self, record: Record, job: JobExecutorInterface) -> bool:
@@ -132,16 +133,20 @@ class Executor(Submitter):
         reason = self.workflow.dag.reason(job)
         return bool(reason.missing_output) and not reason.forced and record.made(job, being_made)
 
+    def _write_down(self, jobs: list[JobExecutorInterface], word: str) -> None:
+        """Write down what is being submitted: this process may be killed before Slurm tells the number."""
+        for task, job in enumerate(jobs, start=1):
+            if not job.is_group():
+                self.records.begin(_output(job), str(job.shellcmd), word, task if len(jobs) > 1 else 0)
+
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         """Write down which job makes what."""
         job, job_id = job_info.job, str(job_info.external_jobid)
+        job_info.aux = {"slurm_logfile": self.log_of(job, job_id)}
+        self.submitted[job] = job_info
         if not job.is_group():
-            self.records.write(_output(job), job_id, str(self.log_of(job, job_id)), str(job.shellcmd))
-        self._wait_for(job_info, register_job)
-
-    def _wait_for(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
-        job_info.aux = {"slurm_logfile": self.log_of(job_info.job, str(job_info.external_jobid))}
-        self.submitted[job_info.job] = job_info
+            with suppress(OSError):  # the job is found by its comment, too
+                self.records.submitted(_output(job), job_id)
         super().report_job_submission(job_info, register_job)
 
     def report_job_success(self, job_info: SubmittedJobInfo) -> None:
@@ -198,7 +203,7 @@ class Executor(Submitter):
             return
         self.cleaned = True  # it is called twice
         days = settings.delete_logfiles_older_than
-        remove_old_logs(self.slurm_logdir, days, lambda: in_queue(self.run_uuid))
+        remove_old_logs(self.slurm_logdir, days, lambda: in_queue(self.run_uuid).ids)
 
     def _forget(self, job: JobExecutorInterface) -> None:
         self.submitted.pop(job, None)

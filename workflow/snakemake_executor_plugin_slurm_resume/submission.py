@@ -1,10 +1,16 @@
-"""Jobs are submitted until Slurm takes them, by our own call, with what the original knows of its options."""
+"""Jobs are submitted until Slurm takes them, and each of them once.
+
+Where sbatch fails, Slurm may have taken the job all the same: the connection was lost before its answer. The
+comment of a submission ends with a word of its own, by which the job is looked for before the next try.
+"""
 
 import shlex
 import subprocess
 import threading
 import time
+import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
@@ -16,6 +22,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from bupo.console.ask import Failed, ask
+from snakemake_executor_plugin_slurm_resume.records import number_of
 from snakemake_executor_plugin_slurm_resume.refusals import Kind, Refusal, Telling
 
 SUBMISSIONS = 5
@@ -49,8 +56,9 @@ class Submitter(SlurmExecutor):
             self._fail(jobs, f"This job could not be submitted: {error!r}. ")
 
     def _submit_until_taken(self, jobs: list[JobExecutorInterface]) -> None:
+        word = uuid.uuid4().hex[:12]
         since, pause, tries = time.monotonic(), PAUSE_S, Counter[Kind]()
-        refusal = self._submit(jobs)
+        refusal = self._submit(jobs, word)
         while refusal is not None:
             kind = refusal.kind
             tries[kind] += 1
@@ -63,19 +71,26 @@ class Submitter(SlurmExecutor):
                     since = time.monotonic()
             over = tries[Kind.UNKNOWN] >= SUBMISSIONS or time.monotonic() - since >= PATIENCE_S
             if kind is Kind.FINAL or over or self.cancelled.is_set():
-                return self._fail(jobs, refusal.told)
+                return self._give_up(jobs, word, refusal)
             self.telling.refused(refusal, ", ".join(str(job.jobid) for job in jobs))
             self.cancelled.wait(pause)
             pause = min(2 * pause, LONGEST_S)
-            refusal = self._submit(jobs)
+            try:
+                if self._is_taken(jobs, word):
+                    break
+            except OSError as error:  # before it is known, another one could be a second job
+                refusal = Refusal(Kind.PASSES, str(error))
+                continue
+            refusal = self._submit(jobs, word)
         self.telling.taken()
 
-    def _submit(self, jobs: list[JobExecutorInterface]) -> Refusal | None:
+    def _submit(self, jobs: list[JobExecutorInterface], word: str) -> Refusal | None:
         """Submit once; None where Slurm took the jobs."""
         if self.cancelled.is_set():
             return Refusal(Kind.UNKNOWN, "Snakemake ends")
         try:
-            call = self._call(jobs)
+            self._write_down(jobs, word)
+            call = self._call(jobs, word)
             done = subprocess.run(call, input=self._script(jobs), capture_output=True, text=True)
             if done.returncode:
                 return Refusal.of(done.stderr, shlex.join(call))
@@ -85,7 +100,7 @@ class Submitter(SlurmExecutor):
         self._follow(jobs, number)
         return None
 
-    def _call(self, jobs: list[JobExecutorInterface]) -> list[str]:
+    def _call(self, jobs: list[JobExecutorInterface], word: str) -> list[str]:
         first, wildcards = jobs[0], get_job_wildcards(jobs[0])
         for job in jobs:
             validate_slurm_extra(job)
@@ -95,7 +110,7 @@ class Submitter(SlurmExecutor):
         parameters = {
             "run_uuid": self.run_uuid,
             "slurm_logfile": log,
-            "comment_str": comment,
+            "comment_str": f"{comment} {word}",
             "account": next(self.get_account_arg(first)),
             "partition": self.get_partition_arg(first),
             "workdir": self.workflow.workdir_init,
@@ -123,10 +138,30 @@ class Submitter(SlurmExecutor):
             self.logger.info(f"Job {job.jobid} is Slurm's job {job_id} (log: {self.log_of(job, job_id)}).")
             self.report_job_submission(SubmittedJobInfo(job, job_id))
 
+    def _is_taken(self, jobs: list[JobExecutorInterface], word: str) -> bool:
+        """Whether Slurm has the jobs; they are waited for then.
+
+        Raises:
+            OSError: Slurm does not say it.
+        """
+        number = number_of(self.run_uuid, word)
+        if number:
+            self._follow(jobs, number)
+        return bool(number)
+
     def log_of(self, job: JobExecutorInterface, job_id: str) -> Path:
         """Slurm's log of a job. Those of an array have one folder."""
         folder = self.slurm_logdir / f"{'group' if job.is_group() else 'rule'}_{job.name}"
         return (folder if "_" in job_id else folder / get_job_wildcards(job)) / f"{job_id}.log"
+
+    def _write_down(self, jobs: list[JobExecutorInterface], word: str) -> None:
+        """Before jobs are submitted, as tasks of an array in this order where they are several."""
+
+    def _give_up(self, jobs: list[JobExecutorInterface], word: str, refusal: Refusal) -> None:
+        with suppress(OSError):
+            if refusal.kind is not Kind.FINAL and self._is_taken(jobs, word):
+                return
+        self._fail(jobs, refusal.told)
 
     def _fail(self, jobs: list[JobExecutorInterface], why: str) -> None:
         for job in jobs:

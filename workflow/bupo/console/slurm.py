@@ -54,7 +54,8 @@ def read_queue(until: float = math.inf) -> Queue:
     jobs: dict[str, Job] = {}
     for line in found.splitlines():
         number, name, state, comment, reason = (line.split("|", maxsplit=4) + [""] * 5)[:5]
-        jobs |= dict.fromkeys((number, name, comment), Job(name, state, reason))
+        # the executor puts a word after Snakemake's comment
+        jobs |= dict.fromkeys((number, name, comment.partition(" ")[0]), Job(name, state, reason))
     return Queue(jobs)
 
 
@@ -128,4 +129,4 @@ def _recorded(path: Path) -> str | None:
         job_id = json.loads(path.read_text(encoding="utf-8"))["job_id"]
     except (OSError, ValueError, KeyError):
         return None
-    return str(job_id)
+    return str(job_id) or None
