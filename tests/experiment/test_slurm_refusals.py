@@ -51,3 +51,4 @@ def test_kinds(kind, words):
 def test_a_refusal_is_told_in_one_line():
     refusal = Refusal.of(f"sbatch: error: AssocMaxSubmitJobLimit\n{POLICY}\n")
     assert refusal.why == f"AssocMaxSubmitJobLimit: {POLICY.removeprefix(FAILED)}"
+    assert Refusal.of("").why == "sbatch said nothing"

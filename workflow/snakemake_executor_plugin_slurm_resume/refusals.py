@@ -51,7 +51,8 @@ class Refusal:
     def of(cls, words: str, call: str = "") -> "Refusal":
         """From what sbatch said."""
         lines = [_HEAD.sub("", line).strip() for line in words.splitlines()]
-        return cls(_kind_of(words), ": ".join(filter(None, lines))[:300].rstrip("."), call)
+        why = ": ".join(filter(None, lines))[:300].rstrip(".")
+        return cls(_kind_of(words), why or "sbatch said nothing", call)
 
     @property
     def told(self) -> str:
