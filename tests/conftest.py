@@ -16,6 +16,21 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let one process have all tests on Slurm: a second one would have to wait for the machine's only cluster."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "slurm" if Path(file).parent.name == "slurm" else file
+
+    return Scheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
