@@ -19,6 +19,8 @@ RECORDS = {
     "stored": "grading_stored",
     "data": "data_stage",
     "cell": "demo_cell",
+    "plain": "dry_run",
+    "cluster": "dry_run_slurm",
 }
 
 
