@@ -11,7 +11,7 @@ from holder import Slurm
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """Starts a Slurm when a test asks for it; it is stopped however this process ends."""
+    """Starts the Slurm that a test asks for; it is stopped however this process ends."""
     slurm = Slurm(lambda: tmp_path_factory.mktemp("slurm") / "cluster")
     yield slurm
     slurm.stop()
@@ -19,17 +19,24 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture
 def cluster(slurm: Slurm) -> Slurm:
-    """A running Slurm."""
+    """A Slurm without accounting, as many are: the queue tells how jobs ended."""
     slurm.use()
+    return slurm
+
+
+@pytest.fixture
+def accounting(slurm: Slurm) -> Slurm:
+    """A Slurm with accounts, which forgets jobs soon: its database tells how they ended."""
+    slurm.use(accounting=True)
     return slurm
 
 
 @pytest.fixture(scope="session")
 def finished(root: Path, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Grid:
-    """The small experiment, made by jobs of Slurm from nothing to the report; some of them get a GPU."""
+    """The small experiment, made by jobs of Slurm from nothing to the report; those that sample get a GPU."""
     slurm.use()
     grid = new_grid(root, tmp_path_factory.mktemp("finished"))
-    done = grid.run("--set-resources", "evaluate:gres=gpu:1", "evaluate:slurm_partition=gpu")
+    done = grid.run()
     assert done.returncode == 0, done.stdout[-6000:]
     return grid
 
@@ -37,7 +44,17 @@ def finished(root: Path, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def grid(finished: Grid, cluster: Slurm, tmp_path: Path) -> Iterator[Grid]:
     """A copy of the finished experiment, to make a part of it again; jobs that a failed test leaves are cancelled."""
-    copy = finished.copy(tmp_path)
+    yield from copied(finished, tmp_path)
+
+
+@pytest.fixture
+def accounted(finished: Grid, accounting: Slurm, tmp_path: Path) -> Iterator[Grid]:
+    """The same where there is accounting."""
+    yield from copied(finished, tmp_path)
+
+
+def copied(finished: Grid, folder: Path) -> Iterator[Grid]:
+    copy = finished.copy(folder)
     yield copy
     if jobs := copy.queued():
         subprocess.run(["scancel", *jobs])
