@@ -2,7 +2,9 @@
 
 import importlib
 import os
-from collections.abc import Callable
+import shutil
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,19 @@ def line() -> Callable[..., list[tuple[float, float]]]:
         return list(zip(map(float, found.get_xdata()), map(float, found.get_ydata()), strict=True))
 
     return points
+
+
+@pytest.fixture
+def project(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's configs, in an empty folder that is the current one."""
+    shutil.copytree(root / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell started in the background ignores Ctrl-C, and so does all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

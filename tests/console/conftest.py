@@ -11,14 +11,6 @@ from bupo.__main__ import main
 
 
 @pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """An empty folder with the project's configs."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def bupo(monkeypatch, capsys):
     """Run one command; its exit status and what it printed."""
 

@@ -1,11 +1,10 @@
 """What configs/cluster.yaml may say, and that Snakemake's executor for Slurm takes what comes of it."""
 
 import shlex
-import shutil
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from cluster_file import change
 from snakemake.iocontainers import ResourceList
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.validation import get_forbidden_slurm_options, validate_slurm_extra
@@ -19,25 +18,6 @@ from bupo.files import read_yaml
 ON_GPUS = ["training.engine=gpu", "models.train=[qwen3_4b]", "models.analyse=[qwen3_4b]"]
 TWO_NODES = 'training.overrides=["trainer.nnodes=2"]'
 OWN = {"name": "hopper", "gpu": "h100", "max_hours": 20, "qos": "long", "constraint": "nvlink&ib"}
-
-
-@pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs, in an empty folder."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def change(project, *keys, to):
-    """Set a key of the file."""
-    path = project / "configs/cluster.yaml"
-    values = read_yaml(path)
-    place = values
-    for key in keys[:-1]:
-        place = place[key]
-    place[keys[-1]] = to
-    path.write_text(yaml.safe_dump(values))
 
 
 def submission(project, rule, *overrides, model="qwen3_4b"):

@@ -1,7 +1,5 @@
 """What an experiment plans for samples that are drawn by one job or by several."""
 
-import shutil
-
 import pytest
 
 from bupo.errors import UserError
@@ -11,14 +9,6 @@ from bupo.files import read_yaml
 
 BENCHMARK = ("tiny_qwen3/base/seed0", "arithmetic_easy")
 FOLDER = "results/demo/evaluation/tiny_qwen3/base/seed0/arithmetic_easy"
-
-
-@pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs, in an empty folder."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def change(project, old, new):

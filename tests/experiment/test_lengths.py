@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,6 @@ SHORT = {"qwen2_5_math_1_5b", "qwen2_5_math_7b", "deepseek_math_7b"}
 HUB = {"repo": "a/b", "revision": "main"}
 TRAINED = ["models.train=[qwen2_5_math_7b]", "models.analyse=[]", "training.engine=gpu", "data.train=[math]"]
 TRAINED += ["data.benchmarks=[math500]", "grid=[{method: grpo}]", "analysis.snapshots=null"]
-
-
-@pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs, in an empty folder."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def change(path, old, new):

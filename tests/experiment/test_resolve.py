@@ -1,18 +1,8 @@
-import shutil
-
 import pytest
 
 from bupo.errors import UserError
 from bupo.experiment.resolve import plan_of, resolve
 from bupo.files import read_yaml
-
-
-@pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs, in an empty folder."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def write(project, config=None, **changes):

@@ -1,9 +1,7 @@
 """What jobs ask the cluster for."""
 
-import shutil
-
 import pytest
-import yaml
+from cluster_file import change
 
 from bupo.errors import UserError
 from bupo.experiment.resolve import plan_of, resolve
@@ -12,25 +10,6 @@ from bupo.files import read_yaml
 
 ON_GPUS = ["training.engine=gpu", "models.train=[qwen3_4b]", "models.analyse=[qwen3_4b]"]
 TWO_NODES = 'training.overrides=["trainer.nnodes=2", "trainer.n_gpus_per_node=4"]'
-
-
-@pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs, in an empty folder."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def change(project, *keys, to):
-    """Set a key of the cluster's file."""
-    path = project / "configs/cluster.yaml"
-    values = read_yaml(path)
-    place = values
-    for key in keys[:-1]:
-        place = place[key]
-    place[keys[-1]] = to
-    path.write_text(yaml.safe_dump(values))
 
 
 def resources(project, *overrides, name="demo"):

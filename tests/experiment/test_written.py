@@ -19,13 +19,11 @@ SPEC = "results/demo/spec/runs/tiny_qwen3/grpo/seed1.yaml"
 
 
 @pytest.fixture
-def project(tmp_path, root, monkeypatch):
-    """A copy of the project's configs in an empty folder; what a test holds is let go of at its end."""
-    shutil.copytree(root / "configs", tmp_path / "configs")
-    monkeypatch.chdir(tmp_path)
+def project(project, monkeypatch):
+    """The same; what a test holds is let go of at its end."""
     monkeypatch.setattr(plans, "_HELD", [])
     monkeypatch.delenv(PLAN, raising=False)
-    return tmp_path
+    return project
 
 
 @pytest.fixture

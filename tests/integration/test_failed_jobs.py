@@ -46,14 +46,6 @@ def test_a_report_of_what_there_is_follows_jobs_that_fail(failing):
     assert {"report", "tracked"} <= {line.split()[0] for line in due.splitlines() if line.split()}
 
 
-@pytest.fixture
-def interruptible():
-    """What a shell started in the background ignores Ctrl-C, and so does all that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_no_failure(failing):
     process = failing.start(*CALL)

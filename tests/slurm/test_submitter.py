@@ -18,14 +18,6 @@ AWAY_S = 5
 """Some looks of Snakemake's at the queue."""
 
 
-@pytest.fixture
-def interruptible():
-    """What a shell started in the background ignores Ctrl-C, and so does all that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_no_job_and_no_task_of_an_array(grid):
     grid.shards(2)
