@@ -12,7 +12,12 @@ from results_tree import Scenario, make_tree
 
 from bupo.report.collect import collect
 from bupo.report.difference import difference
-from bupo.report.difference_entropy import analysed_twice, change_of_both, last_snapshots
+from bupo.report.difference_entropy import (
+    analysed_twice,
+    boundaries_table,
+    change_of_both,
+    last_snapshots,
+)
 from bupo.report.difference_page import write_difference
 
 SKILL = {"base": 0.0, "grpo": 0.4, "bupo-k2-s4": 0.5, "bupo-k2-s8": 0.5, "bupo-k3-s4": 0.5, "bupo-k3-s8": 0.2}
@@ -113,8 +118,13 @@ def test_the_map_shows_the_cells_that_both_have_against_the_other_experiment(roo
 
 def test_cells_of_two_names_have_no_place_on_a_map(root):
     results = [collect(root / name / "experiment.yaml") for name in ("one", "other")]
-    named = {name: "grpo" for name in SKILL if name.startswith("bupo")}
-    write_difference(difference(*results, named), root / "named")
+    turned = {"s4": "s8", "s8": "s4"}
+    named = {name: name[:-2] + turned[name[-2:]] for name in SKILL if name.startswith("bupo")}
+    found = difference(*results, named)
+    assert {(s.pair.b.first.layer, s.pair.b.first.iterative_steps) for s in found.headline} == {
+        *((2, 4), (2, 8), (3, 4), (3, 8))
+    }
+    write_difference(found, root / "named")
     assert not (root / "named/tables/grid.csv").exists()
 
 
@@ -129,6 +139,21 @@ def test_boundaries_of_both_stand_beside_each_other(root, found, page):
     change = change_of_both(twice, ("one", "other"))
     assert "one: boundary layer 3" in change.caption and "other: boundary unclear" in change.caption
     assert "raw lens" in change.caption and "counted from 1" in change.caption
+
+
+def test_a_layer_that_only_one_has_is_in_the_table_too(found):
+    (twice,) = analysed_twice(found.a, found.b)
+    fewer = dataclasses.replace(twice, a=dataclasses.replace(twice.a, evidence=twice.a.evidence[:4]))
+    table = boundaries_table([fewer])
+    assert [row[1] for row in table.rows] == [1, 2, 3, 4, 5, 6]
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert table.rows[4][2:9] == (None,) * 7 and table.rows[4][9:] == _of(twice.b, 5)
+
+
+def _of(entropy, layer):
+    row = entropy.evidence[layer - 1]
+    change = row.change.value, row.change.low, row.change.high, row.stage
+    return (*change, False, entropy.lens, entropy.n_problems)
 
 
 def test_the_same_analysis_is_said_to_be_the_same_and_not_drawn(found):

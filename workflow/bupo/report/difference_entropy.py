@@ -129,14 +129,18 @@ def boundaries_table(twice: Sequence[AnalysedTwice]) -> Table:
     )
     rows: list[tuple[Value, ...]] = []
     for pair in twice:
-        layers: dict[int, list[Value]] = {}
-        for entropy in (pair.a, pair.b):
-            for row in entropy.evidence:
-                values = (row.change.value, row.change.low, row.change.high, row.stage)
-                last = (row.layer == entropy.boundary_layer, entropy.lens, entropy.n_problems)
-                layers.setdefault(row.layer, []).extend((*values, *last))
-        rows += [(pair.b.model, layer, *values) for layer, values in layers.items() if len(values) == 14]
+        layers = {row.layer for entropy in (pair.a, pair.b) for row in entropy.evidence}
+        rows += [(pair.b.model, k, *_layer(pair.a, k), *_layer(pair.b, k)) for k in sorted(layers)]
     return Table("boundaries", columns, rows)
+
+
+def _layer(entropy: Entropy, layer: int) -> tuple[Value, ...]:
+    """What an analysis says of a layer; nothing of one that its model does not have."""
+    row = next((row for row in entropy.evidence if row.layer == layer), None)
+    if row is None:
+        return (None,) * 7
+    change = row.change.value, row.change.low, row.change.high, row.stage
+    return (*change, layer == entropy.boundary_layer, entropy.lens, entropy.n_problems)
 
 
 def _boundary(entropy: Entropy) -> str:
