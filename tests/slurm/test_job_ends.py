@@ -75,3 +75,12 @@ def test_a_training_that_makes_room_for_another_job_goes_on_in_the_same_job(grid
         wait_until(lambda: described(urgent)["JobState"] == "RUNNING")
     assert check(grid, None, "completed") == [job, job]
     assert submitted(grid) == [job] and described(job)["Restarts"] == "1"
+
+
+def test_a_training_that_saves_before_it_makes_room_goes_on_in_the_same_job(grid):
+    grid.partition("cpu", "graceful")
+    # Slurm lets it move when the grace begins
+    with training(grid) as job, urgent_job() as urgent:
+        wait_until(lambda: described(urgent)["JobState"] == "RUNNING")
+    assert check(grid, "stopped", "completed") == [job, job]
+    assert submitted(grid) == [job]

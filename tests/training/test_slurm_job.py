@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from bupo.training import slurm_job
-from bupo.training.slurm_job import end_of_job, queue_again
+from bupo.training.slurm_job import end_of_job, makes_room, queue_again
 
 
 @pytest.fixture
@@ -75,3 +75,31 @@ def test_a_job_that_slurm_does_not_queue_again_is_told(slurm, monkeypatch, capsy
     slurm("scontrol", "echo Requested operation is presently disabled >&2; exit 1")
     assert not queue_again()
     assert "could not be queued again: Requested operation is presently disabled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "room"),
+    [
+        ("RUNNING             1000                ", True),
+        ("RUNNING             1600                ", True),
+        ("RUNNING             999                 ", False),  # before this call began
+        ("RUNNING             N/A                 ", False),
+        ("COMPLETING          1600                ", False),  # cancelled meanwhile
+        ("CANCELLED           1600                ", False),
+        ("", False),
+    ],
+)
+def test_a_job_that_makes_room_is_asked_for_it_while_this_call_ran(slurm, tmp_path, said, room):
+    slurm("squeue", f'echo "$SLURM_TIME_FORMAT" > {tmp_path}/times; echo "{said}"')
+    assert makes_room(since=1000.7) is room
+    asked = (tmp_path / "squeue.asked").read_text()
+    assert asked == "--noheader --jobs=12 --Format=State:20,PreemptTime:20\n"
+    assert (tmp_path / "times").read_text() == "%s\n"
+
+
+def test_no_room_is_made_without_slurm_or_its_answer(slurm, monkeypatch):
+    slurm("squeue", "exit 1")
+    assert not makes_room(since=0)
+    monkeypatch.delenv(slurm_job.JOB_ID)
+    slurm("squeue", "echo RUNNING 1600")
+    assert not makes_room(since=0)

@@ -12,11 +12,13 @@ problems in verl's schema and the model. Writes into the run's folder:
 
 The same command goes on from the last checkpoint after the run was stopped or killed, and does nothing when
 done.json belongs to this configuration. On SIGTERM, SIGUSR1 and SIGINT, and before its Slurm job ends or
-bupo.time_limit_s is over, it finishes the step, saves a checkpoint and exits with status 75.
+bupo.time_limit_s is over, it finishes the step, saves a checkpoint and exits with status 75. Where its
+time is over, or its Slurm job is to make room for another one, it has that job queued again.
 """
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from bupo.errors import run_command
@@ -43,15 +45,16 @@ def main() -> None:
         help="tracking.json of the experiment: metrics go to the cell's MLflow run too",
     )
     arguments = parser.parse_args()
+    began = time.time()
     from bupo.training.run import run
-    from bupo.training.slurm_job import queue_again
+    from bupo.training.slurm_job import makes_room, queue_again
     from bupo.training.stopping import STATUS, Stopped
 
     try:
         run(arguments.config, arguments.out, arguments.tracking, arguments.overrides)
     except Stopped as stopped:
         print(f"{arguments.out}: stopped: {stopped}; the same command goes on", file=sys.stderr, flush=True)
-        if stopped.again and queue_again():
+        if (stopped.again or makes_room(began)) and queue_again():
             print(f"{arguments.out}: its Slurm job is queued again", file=sys.stderr, flush=True)
         sys.exit(STATUS)
 

@@ -37,11 +37,27 @@ def nodes_of_job() -> str:
     return _of_job("%N") or os.environ.get(NODES, "")
 
 
-def _of_job(field: str) -> str:
-    """What squeue tells of this process's job; empty where it does not answer."""
-    command = ["squeue", "--noheader", f"--jobs={os.environ[JOB_ID]}", f"--format={field}"]
+def makes_room(since: float) -> bool:
+    """Whether Slurm asked this process's job since then to make room for another, and lets it end in peace.
+
+    Slurm queues a job again when its grace is over; one that ends before that has failed for it. One that is
+    cancelled meanwhile does not run any more for Slurm: queued again, it would come back.
+
+    Args:
+        since: when this process began, in seconds since the epoch: the time stays with a job that runs again.
+    """
+    if JOB_ID not in os.environ:
+        return False
+    state, _, asked = _of_job("State:20,PreemptTime:20", option="--Format").partition(" ")
+    return state == "RUNNING" and asked.strip().isdigit() and int(asked) >= int(since)
+
+
+def _of_job(field: str, option: str = "--format") -> str:
+    """What squeue tells of this process's job, times since the epoch; empty where it does not answer."""
+    command = ["squeue", "--noheader", f"--jobs={os.environ[JOB_ID]}", f"{option}={field}"]
+    environment = {**os.environ, "SLURM_TIME_FORMAT": "%s"}
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip()
